@@ -1,0 +1,57 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Layers, lowest first; a target imports only what stands above it in this list (Docs/Architecture.md).
+/// `StructureTests` reads the sources and holds them to it.
+let settings: [SwiftSetting] = [
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
+
+/// A shipped model: a C target that holds its files as read-only data, so that a program links only what it names.
+func shippedModel(_ name: String, files: [String]) -> Target {
+  .target(
+    name: "MeanderModel" + name.prefix(1).uppercased() + name.dropFirst(),
+    dependencies: ["CMeanderCatalog"],
+    path: "Models/\(name)",
+    exclude: files)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(
+    name: name, dependencies: dependencies + ["MeanderTestSupport"], path: "Tests/\(name)", swiftSettings: settings)
+}
+
+let package = Package(
+  name: "Meander",
+  products: [
+    .library(name: "MeanderText", targets: ["MeanderText"])
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+  ],
+  targets: [
+    .target(name: "CMeanderKernels"),
+    .target(name: "CMeanderCatalog"),
+    .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    .systemLibrary(name: "CFFTW", pkgConfig: "fftw3f", providers: [.apt(["libfftw3-dev"])]),
+    .target(name: "MeanderErrors", swiftSettings: settings),
+    .target(name: "MeanderKernels", dependencies: ["CMeanderKernels", "MeanderErrors"], swiftSettings: settings),
+    .target(name: "MeanderFiles", dependencies: ["CMeanderCatalog", "MeanderErrors", system], swiftSettings: settings),
+    .target(name: "MeanderText", dependencies: ["MeanderErrors", "MeanderFiles"], swiftSettings: settings),
+
+    tests("MeanderKernelsTests", ["CMeanderKernels", "MeanderKernels"]),
+    tests("MeanderFilesTests", ["MeanderFiles"]),
+    tests("MeanderTextTests", ["MeanderText"]),
+    .target(
+      name: "MeanderTestSupport", dependencies: ["MeanderErrors", "MeanderFiles"], path: "Tests/MeanderTestSupport",
+      swiftSettings: settings),
+  ],
+  swiftLanguageModes: [.v6]
+)
