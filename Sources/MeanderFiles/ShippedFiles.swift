@@ -10,6 +10,9 @@ package enum ShippedFiles {
     all.first { $0.model == model && $0.name == name }?.bytes
   }
 
+  /// The file names of shipped model `model`, sorted; empty where it is not linked in.
+  package static func names(model: String) -> [String] { all.filter { $0.model == model }.map(\.name).sorted() }
+
   private static var all: [(model: String, name: String, bytes: UnsafeRawBufferPointer)] {
     (0..<meander_catalog_count()).compactMap { index in
       guard let file = meander_catalog_at(index)?.pointee else { return nil }

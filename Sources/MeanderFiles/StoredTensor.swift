@@ -1,0 +1,59 @@
+import MeanderErrors
+
+/// One tensor as it lies in a file.
+///
+/// Whoever makes one has checked that every element it can reach lies within the file.
+struct StoredTensor: Sendable {
+  let entry: TensorEntry
+  let bytes: FileBytes
+  /// Where in the file element 0 starts.
+  let offset: Int
+  /// Distance in elements between neighbors of each dimension; nil where the elements lie in row-major order.
+  let strides: [Int]?
+
+  var place: String { "\(bytes.path), tensor \(entry.name)" }
+
+  /// Calls `body` with the stored bytes of the elements in `range`, row-major.
+  func withElements<Result>(
+    _ range: Range<Int>, _ body: (UnsafeRawBufferPointer) throws -> Result
+  ) throws -> Result {
+    guard range.lowerBound >= 0, range.upperBound <= entry.count else {
+      throw MeanderError(.badRequest, "elements \(range) of \(entry.count) were asked for", at: place)
+    }
+    let width = entry.type.byteCount
+    if let strides {
+      return try gathered(range, strides).withUnsafeBytes(body)
+    }
+    // Safe: the tensor's bytes lie within the file (checked when it was read), and the range within the tensor.
+    return try bytes.withBytes(offset + range.lowerBound * width..<offset + range.upperBound * width) {
+      try $0.withUnsafeBytes(body)
+    }
+  }
+
+  /// The bytes of elements `range` of a tensor that is not row-major, copied into row-major order.
+  private func gathered(_ range: Range<Int>, _ strides: [Int]) -> [UInt8] {
+    if range.isEmpty { return [] }
+    let width = entry.type.byteCount
+    var index = [Int](repeating: 0, count: strides.count)
+    var rest = range.lowerBound
+    for dimension in strides.indices.reversed() {
+      (rest, index[dimension]) = rest.quotientAndRemainder(dividingBy: entry.shape[dimension])
+    }
+    var source = zip(index, strides).reduce(0) { $0 + $1.0 * $1.1 }
+    var output: [UInt8] = []
+    output.reserveCapacity(range.count * width)
+    bytes.withBytes { file in
+      for _ in range {
+        for byte in 0..<width { output.append(file.byte(offset + source * width + byte)) }
+        for dimension in strides.indices.reversed() {
+          index[dimension] += 1
+          source += strides[dimension]
+          if index[dimension] < entry.shape[dimension] { break }
+          source -= entry.shape[dimension] * strides[dimension]
+          index[dimension] = 0
+        }
+      }
+    }
+    return output
+  }
+}
