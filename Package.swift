@@ -29,7 +29,9 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 let package = Package(
   name: "Meander",
   products: [
-    .library(name: "MeanderText", targets: ["MeanderText"])
+    .library(name: "MeanderModelPasskey", targets: ["MeanderModelPasskey"]),
+    .library(name: "MeanderModelReader", targets: ["MeanderModelReader"]),
+    .library(name: "MeanderText", targets: ["MeanderText"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -45,6 +47,8 @@ let package = Package(
     .target(name: "MeanderKernels", dependencies: ["CMeanderKernels", "MeanderErrors"], swiftSettings: settings),
     .target(name: "MeanderFiles", dependencies: ["CMeanderCatalog", "MeanderErrors", system], swiftSettings: settings),
     .target(name: "MeanderText", dependencies: ["MeanderErrors", "MeanderFiles"], swiftSettings: settings),
+    shippedModel("passkey", files: ["config.json", "model.safetensors"]),
+    shippedModel("reader", files: ["config.json", "model.safetensors"]),
 
     tests("MeanderKernelsTests", ["CMeanderKernels", "MeanderKernels"]),
     tests("MeanderFilesTests", ["MeanderFiles"]),
