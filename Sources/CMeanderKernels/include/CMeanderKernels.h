@@ -1,10 +1,178 @@
 #ifndef C_MEANDER_KERNELS_H
 #define C_MEANDER_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#pragma clang assume_nonnull begin
+
+// Every operation below is a job (shapes, pointers, strides in elements) and a function in a table that does a part of
+// it. Parts are rows, channels, heads or panels: they never share an accumulation, so any split gives the same bits.
+// Every accumulation runs in one fixed order with fused multiply-add, or in 16 partial sums joined by a fixed tree; so
+// all tables give the same bits too.
+
+/// Outputs in a panel of packed weights, channels in a block of the scan, and partial sums of every reduction.
+#define MEANDER_BLOCK 16
+
+/// y[t, o] = (adding ? y[t, o] : 0) + (Σ_k x[t, k]·w[o, k] + bias[o]), k ascending.
+/// The weight is fp32 [panel][inner][16], or bf16 [panel][inner / 2][16][2] (an odd inner dimension padded by zeros).
+typedef struct {
+  const float *x;
+  size_t x_stride;
+  const void *weight;
+  bool is_bf16;
+  bool adding;
+  const float *_Nullable bias;
+  float *y;
+  size_t y_stride;
+  size_t inner, outputs;
+} meander_product;
+
+/// Row by row: y = op(a) or op(a, b); a `b_stride` of zero repeats one row of b.
+typedef struct {
+  const float *a;
+  size_t a_stride;
+  const float *_Nullable b;
+  size_t b_stride;
+  float *y;
+  size_t y_stride;
+  size_t columns;
+} meander_elementwise;
+
+/// y = u / sqrt(mean(u²) + epsilon) · weight over each group of columns, u = x, or x · silu(gate) where there is a gate.
+typedef struct {
+  const float *x;
+  size_t x_stride;
+  const float *_Nullable gate;
+  size_t gate_stride;
+  const float *_Nullable weight;
+  float *y;
+  size_t y_stride;
+  size_t columns, groups;
+  float epsilon;
+} meander_norm;
+
+/// y[t, c] = bias[c] + Σ_k weight[k, c]·input[t - K + 1 + k, c], oldest first; `taps` are the K - 1 inputs before x.
+typedef struct {
+  const float *x;
+  size_t x_stride;
+  float *taps;
+  size_t taps_stride;
+  const float *weight;
+  size_t weight_stride;
+  const float *_Nullable bias;
+  float *y;
+  size_t y_stride;
+  size_t tokens, width;
+  bool silu;
+} meander_convolution;
+
+/// The gates of a selective scan: see `gates` in SelectiveScan.swift. Per-head arrays hold a multiple of 16 heads.
+typedef struct {
+  const float *dt;
+  size_t dt_stride;
+  const double *rate, *log_retention;
+  const float *bias, *scale, *threshold, *insertion, *minimum, *maximum;
+  double *pending, *total;
+  float *gates;
+  size_t gates_stride;
+  size_t tokens, heads;
+} meander_gates;
+
+/// The selective scan of Mamba-2 over heads: see `selectiveScan` in SelectiveScan.swift.
+typedef struct {
+  const float *x;
+  size_t x_stride;
+  const float *b;
+  size_t b_stride;
+  const float *_Nullable c;
+  size_t c_stride;
+  const float *gates;
+  size_t gates_stride;
+  const float *skip;
+  bool skip_per_channel;
+  float *state;
+  float *_Nullable y;
+  size_t y_stride;
+  size_t tokens, outputs, heads, groups, head_width, state_size;
+} meander_scan;
+
+/// The selective scan of Mamba-1 over channels: see `channelScan` in ChannelScan.swift.
+typedef struct {
+  const float *x;
+  size_t x_stride;
+  const float *dt;
+  size_t dt_stride;
+  const float *rate;
+  size_t rate_stride;
+  const float *b;
+  size_t b_stride;
+  const float *_Nullable c;
+  size_t c_stride;
+  const float *skip;
+  float *state;
+  size_t state_stride;
+  float *_Nullable y;
+  size_t y_stride;
+  size_t tokens, outputs, channels, state_size;
+} meander_channel_scan;
+
+/// surprisal[t] = log Σ_v exp(logits[t, v]) - logits[t, target[t]], in nats.
+typedef struct {
+  const float *logits;
+  size_t stride;
+  size_t columns;
+  const int32_t *targets;
+  float *surprisals;
+} meander_surprisal;
+
+/// One instruction table: how this CPU does each operation. A range is [first, end).
+typedef struct {
+  const char *name;
+  /// For tests alone: another table's source at a width that this CPU has no registers for.
+  bool for_tests;
+  bool (*is_supported)(void);
+  void (*product)(const meander_product *job, size_t first_row, size_t end_row, size_t first_panel, size_t end_panel);
+  void (*round_to_bf16)(const meander_elementwise *job, size_t first_row, size_t end_row);
+  void (*add)(const meander_elementwise *job, size_t first_row, size_t end_row);
+  void (*multiply)(const meander_elementwise *job, size_t first_row, size_t end_row);
+  void (*silu)(const meander_elementwise *job, size_t first_row, size_t end_row);
+  void (*multiply_silu)(const meander_elementwise *job, size_t first_row, size_t end_row);
+  void (*softplus)(const meander_elementwise *job, size_t first_row, size_t end_row);
+  void (*exponential)(const meander_elementwise *job, size_t first_row, size_t end_row);
+  void (*norm)(const meander_norm *job, size_t first_row, size_t end_row);
+  void (*convolution)(const meander_convolution *job, size_t first_channel, size_t end_channel);
+  void (*gates)(const meander_gates *job, size_t first_head, size_t end_head);
+  void (*scan)(const meander_scan *job, size_t first_block, size_t end_block);
+  void (*channel_scan)(const meander_channel_scan *job, size_t first_channel, size_t end_channel);
+  void (*surprisals)(const meander_surprisal *job, size_t first_row, size_t end_row);
+  /// Σ v² in fp64 (16 partial sums) and max |v| of `count` numbers.
+  void (*statistics)(const float *values, size_t count, double *sum_of_squares, float *largest);
+} meander_table;
+
+/// All tables that were compiled in, the most capable first, `NULL` after the last.
+const meander_table *_Nullable meander_table_at(size_t index);
+
+/// Writes row `output` of a packed weight; a panel must start out as zeros.
+void meander_pack_row(void *weight, bool is_bf16, size_t inner, size_t output, const float *row);
+/// Reads row `output` of a packed weight back.
+void meander_unpack_row(const void *weight, bool is_bf16, size_t inner, size_t output, float *row);
+
 /// exp(x) in double precision from one fixed sequence of fused multiply-adds: the same bits on every CPU.
 double meander_exp(double x);
+/// ln(x) of a positive finite x in double precision, likewise.
+double meander_log(double x);
+
+/// Tells the CPU that this thread spins.
+static inline void meander_pause(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+#pragma clang assume_nonnull end
 
 #endif

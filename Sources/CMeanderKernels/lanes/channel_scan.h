@@ -1,0 +1,33 @@
+// The selective scan of Mamba-1: every channel has N states of its own, each with its own decay; lanes are channels.
+
+INLINE void NAME(channel_vector)(const meander_channel_scan *job, size_t token, size_t channel, size_t count) {
+  const bool whole = count == LANES, has_output = token >= job->tokens - job->outputs;
+  const size_t out = token - (job->tokens - job->outputs);
+  const float *from = job->x + token * job->x_stride + channel, *step = job->dt + token * job->dt_stride + channel;
+  vec x = whole ? load(from) : load_part(from, count), d = whole ? load(step) : load_part(step, count);
+  vec u = d * x, y = splat(0);
+  for (size_t n = 0; n < job->state_size; n++) {
+    const float *rate = job->rate + n * job->rate_stride + channel;
+    float *state = job->state + n * job->state_stride + channel;
+    vec decay = exp_(d * (whole ? load(rate) : load_part(rate, count)));
+    vec h = decay * (whole ? load(state) : load_part(state, count));
+    h = fma_(splat(job->b[token * job->b_stride + n]), u, h);
+    if (whole) store(state, h); else store_part(state, h, count);
+    if (has_output) y = fma_(splat(job->c[out * job->c_stride + n]), h, y);
+  }
+  if (!has_output) return;
+  float *to = job->y + out * job->y_stride + channel;
+  if (whole) store(to, fma_(load(job->skip + channel), x, y));
+  else store_part(to, fma_(load_part(job->skip + channel, count), x, y), count);
+}
+
+static void NAME(channel_scan)(const meander_channel_scan *job, size_t first_channel, size_t end_channel) {
+  for (size_t block = first_channel; block < end_channel; block += MEANDER_BLOCK) {
+    size_t end = end_channel - block < MEANDER_BLOCK ? end_channel : block + MEANDER_BLOCK;
+    for (size_t token = 0; token < job->tokens; token++) {
+      size_t channel = block;
+      for (; channel + LANES <= end; channel += LANES) NAME(channel_vector)(job, token, channel, LANES);
+      if (channel < end) NAME(channel_vector)(job, token, channel, end - channel);
+    }
+  }
+}

@@ -1,0 +1,180 @@
+// The packed product. A tile of rows by panels keeps its sums in registers while the inner dimension runs; where the
+// inner dimension is cut, for the sake of the first-level cache, sums wait in memory, which rounds nothing.
+
+#if LANES == 16
+#define TILE_ROWS 12
+#define TILE_PANELS 2
+#define ROW_PANELS 8
+#else
+#define TILE_ROWS 6
+#define TILE_PANELS 1
+// At one row: enough sums in flight to hide the latency of fused multiply-add.
+#define ROW_PANELS 4
+#endif
+#define TILE_VECTORS 24
+// A block of weights (fp32: 16 KB a panel) that stays in L1 while rows pass, and of x (256 KB) that stays in L2.
+#define INNER_BLOCK 256
+#define ROW_BLOCK 192
+#define X_BLOCK_FLOATS 65536
+
+// Where a tile stands, and where its sums wait between two cuts of the inner dimension.
+typedef struct {
+  size_t row, panel, from, to;
+  float *sums;
+} NAME(place);
+
+INLINE void NAME(finish)(const meander_product *job, vec sum, size_t row, size_t output) {
+  if (output >= job->outputs) return;
+  size_t count = job->outputs - output < LANES ? job->outputs - output : LANES;
+  float *y = job->y + row * job->y_stride + output;
+  if (count == LANES) {
+    if (job->bias) sum += load(job->bias + output);
+    if (job->adding) sum = load(y) + sum;
+    store(y, sum);
+  } else {
+    if (job->bias) sum += load_part(job->bias + output, count);
+    if (job->adding) sum = load_part(y, count) + sum;
+    store_part(y, sum, count);
+  }
+}
+
+INLINE void NAME(step)(vec *sum, size_t rows, size_t vectors, const vec *w, const float *x, size_t stride) {
+  UNROLL for (size_t r = 0; r < rows; r++) {
+    vec value = splat(x[r * stride]);
+    UNROLL for (size_t v = 0; v < vectors; v++) sum[r * vectors + v] = fma_(value, w[v], sum[r * vectors + v]);
+  }
+}
+
+INLINE void NAME(accumulate)(const meander_product *job, NAME(place) at, vec *sum, size_t rows, size_t panels) {
+  const size_t vectors = panels * BLOCK_VECTORS, panel_stride = job->inner * MEANDER_BLOCK;
+  const float *x = job->x + at.row * job->x_stride;
+  const float *weight = (const float *)job->weight + at.panel * panel_stride;
+  vec w[TILE_VECTORS];
+  for (size_t k = at.from; k < at.to; k++) {
+    UNROLL for (size_t v = 0; v < vectors; v++)
+      w[v] = load(weight + v / BLOCK_VECTORS * panel_stride + k * MEANDER_BLOCK + v % BLOCK_VECTORS * LANES);
+    NAME(step)(sum, rows, vectors, w, x + k, job->x_stride);
+  }
+}
+
+// Weights of two successive k share a 32-bit word: the even one its low half.
+INLINE void NAME(accumulate_bf16)(const meander_product *job, NAME(place) at, vec *sum, size_t rows, size_t panels) {
+  const size_t vectors = panels * BLOCK_VECTORS, panel_stride = (job->inner + 1) / 2 * MEANDER_BLOCK;
+  const float *x = job->x + at.row * job->x_stride;
+  const float *weight = (const float *)job->weight + at.panel * panel_stride;
+  vec even[TILE_VECTORS], odd[TILE_VECTORS];
+  for (size_t k = at.from; k < at.to; k += 2) {
+    UNROLL for (size_t v = 0; v < vectors; v++) {
+      ints pair = bits(
+          load(weight + v / BLOCK_VECTORS * panel_stride + k / 2 * MEANDER_BLOCK + v % BLOCK_VECTORS * LANES));
+      even[v] = floats(pair << 16);
+      odd[v] = floats(pair & (int32_t)0xffff0000);
+    }
+    NAME(step)(sum, rows, vectors, even, x + k, job->x_stride);
+    if (k + 1 < at.to) NAME(step)(sum, rows, vectors, odd, x + k + 1, job->x_stride);
+  }
+}
+
+INLINE void NAME(tile)(const meander_product *job, NAME(place) at, size_t rows, size_t panels) {
+  const size_t vectors = panels * BLOCK_VECTORS;
+  vec sum[TILE_VECTORS];
+  UNROLL for (size_t i = 0; i < rows * vectors; i++) sum[i] = at.from ? load(at.sums + i * LANES) : splat(0);
+  if (job->is_bf16) {
+    NAME(accumulate_bf16)(job, at, sum, rows, panels);
+  } else {
+    NAME(accumulate)(job, at, sum, rows, panels);
+  }
+  UNROLL for (size_t r = 0; r < rows; r++)
+    UNROLL for (size_t v = 0; v < vectors; v++) {
+      if (at.to == job->inner) {
+        NAME(finish)(job, sum[r * vectors + v], at.row + r, at.panel * MEANDER_BLOCK + v * LANES);
+      } else {
+        store(at.sums + (r * vectors + v) * LANES, sum[r * vectors + v]);
+      }
+    }
+}
+
+#define TILE_CASE(rows) \
+  case rows: NAME(tile)(job, at, rows, panels); break;
+
+// Up to TILE_ROWS rows by one panel or TILE_PANELS panels.
+INLINE void NAME(rows_of_tile)(const meander_product *job, NAME(place) at, size_t rows, size_t panels) {
+  switch (rows) {
+    TILE_CASE(1) TILE_CASE(2) TILE_CASE(3) TILE_CASE(4) TILE_CASE(5) TILE_CASE(6)
+#if TILE_ROWS > 6
+    TILE_CASE(7) TILE_CASE(8) TILE_CASE(9) TILE_CASE(10) TILE_CASE(11) TILE_CASE(12)
+#endif
+    default: break;
+  }
+}
+#undef TILE_CASE
+
+// The rows of the next tile: the last two tiles share what is left evenly.
+INLINE size_t NAME(next_rows)(size_t left) {
+  if (left >= 2 * TILE_ROWS || left <= TILE_ROWS) return left < TILE_ROWS ? left : TILE_ROWS;
+  return (left + 1) / 2;
+}
+
+static void NAME(row_block)(const meander_product *job, size_t first_row, size_t end_row, size_t panel, size_t panels) {
+  float sums[ROW_BLOCK * TILE_PANELS * MEANDER_BLOCK];
+  size_t from = 0;
+  do {
+    size_t to = job->inner - from > INNER_BLOCK ? from + INNER_BLOCK : job->inner, rows;
+    for (size_t row = first_row; row < end_row; row += rows) {
+      rows = NAME(next_rows)(end_row - row);
+      NAME(place) at = {row, panel, from, to, sums + (row - first_row) * panels * MEANDER_BLOCK};
+      if (panels == 1) {
+        NAME(rows_of_tile)(job, at, rows, 1);
+      } else {
+        NAME(rows_of_tile)(job, at, rows, TILE_PANELS);
+      }
+    }
+    from = to;
+  } while (from < job->inner);
+}
+
+// One to three rows: the weights are what must be read, so several panels run at once and each byte is read once.
+static void NAME(few_rows)(const meander_product *job, size_t row, size_t rows, size_t panel, size_t end_panel) {
+  while (panel < end_panel) {
+    size_t left = end_panel - panel;
+    NAME(place) at = {row, panel, 0, job->inner, 0};
+    if (rows == 1 && left >= ROW_PANELS) {
+      NAME(tile)(job, at, 1, ROW_PANELS);
+      panel += ROW_PANELS;
+    } else if (left >= ROW_PANELS / 2 && rows <= 3) {
+      if (rows == 1) NAME(tile)(job, at, 1, ROW_PANELS / 2);
+      if (rows == 2) NAME(tile)(job, at, 2, ROW_PANELS / 2);
+      if (rows == 3) NAME(tile)(job, at, 3, ROW_PANELS / 2);
+      panel += ROW_PANELS / 2;
+    } else {
+      NAME(rows_of_tile)(job, at, rows, 1);
+      panel += 1;
+    }
+  }
+}
+
+static void NAME(product)(
+    const meander_product *job, size_t first_row, size_t end_row, size_t first_panel, size_t end_panel) {
+  if (end_row - first_row <= 3) {
+    if (end_row > first_row) NAME(few_rows)(job, first_row, end_row - first_row, first_panel, end_panel);
+    return;
+  }
+  size_t block = job->inner ? X_BLOCK_FLOATS / job->inner / TILE_ROWS * TILE_ROWS : ROW_BLOCK;
+  if (block > ROW_BLOCK) block = ROW_BLOCK;
+  if (block < 4 * TILE_ROWS) block = 4 * TILE_ROWS;
+  for (size_t row = first_row; row < end_row; row += block) {
+    size_t end = end_row - row > block ? row + block : end_row;
+    for (size_t panel = first_panel; panel < end_panel;) {
+      size_t panels = end_panel - panel >= TILE_PANELS ? TILE_PANELS : 1;
+      NAME(row_block)(job, row, end, panel, panels);
+      panel += panels;
+    }
+  }
+}
+#undef TILE_ROWS
+#undef TILE_PANELS
+#undef ROW_PANELS
+#undef TILE_VECTORS
+#undef INNER_BLOCK
+#undef ROW_BLOCK
+#undef X_BLOCK_FLOATS

@@ -1,0 +1,33 @@
+// One whole vector table: LANES and TABLE, TABLE_NAME, TABLE_FOR_TESTS and TABLE_SUPPORTED are defined by the includer.
+
+#include "vector.h"
+
+#include "channel_scan.h"
+#include "convolution.h"
+#include "elementwise.h"
+#include "gates.h"
+#include "product.h"
+#include "scan.h"
+
+static bool NAME(supported)(void) { return TABLE_SUPPORTED; }
+
+const meander_table NAME(meander_table) = {
+    .name = TABLE_NAME,
+    .for_tests = TABLE_FOR_TESTS,
+    .is_supported = NAME(supported),
+    .product = NAME(product),
+    .round_to_bf16 = NAME(round_to_bf16),
+    .add = NAME(add),
+    .multiply = NAME(multiply),
+    .silu = NAME(silu),
+    .multiply_silu = NAME(multiply_silu),
+    .softplus = NAME(softplus),
+    .exponential = NAME(exponential),
+    .norm = NAME(norm),
+    .convolution = NAME(convolution),
+    .gates = NAME(gates),
+    .scan = NAME(scan),
+    .channel_scan = NAME(channel_scan),
+    .surprisals = NAME(surprisals),
+    .statistics = NAME(statistics),
+};

@@ -1,0 +1,120 @@
+// Vectors of LANES floats, and the functions that are our own. Included once by each vector table, which defines LANES
+// (4, 8 or 16) and TABLE and has set the functions' target; no guard, on purpose.
+
+#pragma STDC FP_CONTRACT OFF
+// Every function that takes or returns a vector is inlined, so no calling convention is at stake.
+#pragma clang diagnostic ignored "-Wpsabi"
+
+#define JOIN_(a, b) a##_##b
+#define JOIN(a, b) JOIN_(a, b)
+#define NAME(function) JOIN(function, TABLE)
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("clang loop unroll(full)")
+
+// Vectors in a block of 16.
+#define BLOCK_VECTORS (MEANDER_BLOCK / LANES)
+
+typedef float vec __attribute__((ext_vector_type(LANES)));
+typedef int32_t ints __attribute__((ext_vector_type(LANES)));
+typedef uint32_t words __attribute__((ext_vector_type(LANES)));
+typedef double vecd __attribute__((ext_vector_type(LANES)));
+typedef int64_t longs __attribute__((ext_vector_type(LANES)));
+typedef struct {
+  vec v[BLOCK_VECTORS];
+} block;
+
+INLINE vec load(const float *from) {
+  vec v;
+  __builtin_memcpy(&v, from, sizeof v);
+  return v;
+}
+INLINE void store(float *to, vec v) { __builtin_memcpy(to, &v, sizeof v); }
+INLINE vecd load_double(const double *from) {
+  vecd v;
+  __builtin_memcpy(&v, from, sizeof v);
+  return v;
+}
+INLINE void store_double(double *to, vecd v) { __builtin_memcpy(to, &v, sizeof v); }
+INLINE vec load_part(const float *from, size_t count) {
+  vec v = 0;
+  __builtin_memcpy(&v, from, count * sizeof *from);
+  return v;
+}
+INLINE void store_part(float *to, vec v, size_t count) { __builtin_memcpy(to, &v, count * sizeof *to); }
+INLINE vec fma_(vec a, vec b, vec c) { return __builtin_elementwise_fma(a, b, c); }
+INLINE vecd fmad(vecd a, vecd b, vecd c) { return __builtin_elementwise_fma(a, b, c); }
+INLINE vec splat(float x) { return (vec)x; }
+INLINE ints bits(vec v) { return __builtin_bit_cast(ints, v); }
+INLINE vec floats(ints v) { return __builtin_bit_cast(vec, v); }
+
+// Where the mask is set `a`, else `b`.
+INLINE vec pick(ints mask, vec a, vec b) { return floats((mask & bits(a)) | (~mask & bits(b))); }
+INLINE vecd pick_double(longs mask, vecd a, vecd b) {
+  longs x = __builtin_bit_cast(longs, a), y = __builtin_bit_cast(longs, b);
+  return __builtin_bit_cast(vecd, (mask & x) | (~mask & y));
+}
+
+INLINE vec power_of_two(vec magic_sum) { return floats((bits(magic_sum) + 127) << 23); }
+
+INLINE vec exp_(vec x) {
+  x = pick(x > EXP_HIGH, splat(EXP_HIGH), x);
+  x = pick(x < EXP_LOW, splat(EXP_LOW), x);
+  vec k = fma_(x, splat(EXP_LOG2E), splat(EXP_MAGIC)) - EXP_MAGIC;
+  vec r = fma_(k, splat(-EXP_LN2_HIGH), x);
+  r = fma_(k, splat(-EXP_LN2_LOW), r);
+  vec q = fma_(splat(EXP_Q4), r, splat(EXP_Q3));
+  q = fma_(q, r, splat(EXP_Q2));
+  q = fma_(q, r, splat(EXP_Q1));
+  q = fma_(q, r, splat(EXP_Q0));
+  vec value = fma_(r * r, q, r) + 1.0f;
+  vec half = fma_(k, splat(0.5f), splat(EXP_MAGIC));
+  vec rest = (k - (half - EXP_MAGIC)) + EXP_MAGIC;
+  return value * power_of_two(half) * power_of_two(rest);
+}
+
+// log(1 + u), 0 ≤ u ≤ 1.
+INLINE vec log1p_(vec u) {
+  vec s = u / (u + 2.0f);
+  vec q = s * s;
+  vec p = fma_(splat(LOG1P_P5), q, splat(LOG1P_P4));
+  p = fma_(p, q, splat(LOG1P_P3));
+  p = fma_(p, q, splat(LOG1P_P2));
+  p = fma_(p, q, splat(LOG1P_P1));
+  p = fma_(p, q, splat(LOG1P_P0));
+  vec twice = s + s;
+  return fma_(twice * q, p, twice);
+}
+
+INLINE vec softplus_(vec x) {
+  vec magnitude = floats(bits(x) & 0x7fffffff);
+  return pick(x > 0.0f, x, splat(0)) + log1p_(exp_(-magnitude));
+}
+
+INLINE vec silu_(vec x) { return x / (exp_(-x) + 1.0f); }
+
+INLINE vecd power_of_two_double(vecd magic_sum) {
+  return __builtin_bit_cast(vecd, (__builtin_bit_cast(longs, magic_sum) + 1023) << 52);
+}
+
+INLINE vecd exp_double(vecd x) {
+  x = pick_double(x > EXPD_HIGH, (vecd)EXPD_HIGH, x);
+  x = pick_double(x < EXPD_LOW, (vecd)EXPD_LOW, x);
+  vecd k = fmad(x, (vecd)EXPD_LOG2E, (vecd)EXPD_MAGIC) - EXPD_MAGIC;
+  vecd r = fmad(k, (vecd)-EXPD_LN2_HIGH, x);
+  r = fmad(k, (vecd)-EXPD_LN2_LOW, r);
+  static const double terms[] = {EXPD_TERMS};
+  vecd sum = EXPD_FIRST;
+  UNROLL for (size_t i = 0; i < sizeof terms / sizeof *terms; i++) sum = fmad(sum, r, (vecd)terms[i]);
+  vecd half = fmad(k, (vecd)0.5, (vecd)EXPD_MAGIC);
+  vecd rest = (k - (half - EXPD_MAGIC)) + EXPD_MAGIC;
+  return sum * power_of_two_double(half) * power_of_two_double(rest);
+}
+
+// The fixed tree of every reduction: 16 partial values, halves joined until one is left.
+INLINE float sum_of(block b) {
+  float part[MEANDER_BLOCK];
+  __builtin_memcpy(part, &b, sizeof part);
+  UNROLL for (size_t width = MEANDER_BLOCK / 2; width > 0; width /= 2)
+    UNROLL for (size_t i = 0; i < width; i++) part[i] += part[i + width];
+  return part[0];
+}

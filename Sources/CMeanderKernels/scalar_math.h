@@ -1,0 +1,71 @@
+#ifndef MEANDER_SCALAR_MATH_H
+#define MEANDER_SCALAR_MATH_H
+
+// The functions of lanes/vector.h for one number at a time.
+
+#include <math.h>
+#include <string.h>
+
+#include "CMeanderKernels.h"
+#include "constants.h"
+
+#pragma STDC FP_CONTRACT OFF
+
+static inline uint32_t bits_of(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
+
+static inline float float_of(uint32_t bits) {
+  float x;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+static inline float scalar_exp(float x) {
+  x = x > EXP_HIGH ? EXP_HIGH : x;
+  x = x < EXP_LOW ? EXP_LOW : x;
+  float k = fmaf(x, EXP_LOG2E, EXP_MAGIC) - EXP_MAGIC;
+  float r = fmaf(k, -EXP_LN2_HIGH, x);
+  r = fmaf(k, -EXP_LN2_LOW, r);
+  float q = fmaf(EXP_Q4, r, EXP_Q3);
+  q = fmaf(q, r, EXP_Q2);
+  q = fmaf(q, r, EXP_Q1);
+  q = fmaf(q, r, EXP_Q0);
+  float value = fmaf(r * r, q, r) + 1.0f;
+  float half = fmaf(k, 0.5f, EXP_MAGIC);
+  float rest = (k - (half - EXP_MAGIC)) + EXP_MAGIC;
+  return value * float_of((bits_of(half) + 127) << 23) * float_of((bits_of(rest) + 127) << 23);
+}
+
+static inline float scalar_log1p(float u) {
+  float s = u / (u + 2.0f);
+  float q = s * s;
+  float p = fmaf(LOG1P_P5, q, LOG1P_P4);
+  p = fmaf(p, q, LOG1P_P3);
+  p = fmaf(p, q, LOG1P_P2);
+  p = fmaf(p, q, LOG1P_P1);
+  p = fmaf(p, q, LOG1P_P0);
+  float twice = s + s;
+  return fmaf(twice * q, p, twice);
+}
+
+static inline float scalar_softplus(float x) { return (x > 0 ? x : 0) + scalar_log1p(scalar_exp(-fabsf(x))); }
+
+static inline float scalar_silu(float x) { return x / (scalar_exp(-x) + 1.0f); }
+
+static inline float scalar_bf16(float x) {
+  uint32_t bits = bits_of(x);
+  if (x != x) return float_of((bits | 0x400000) & 0xffff0000);
+  return float_of((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000);
+}
+
+// 16 partial sums, halves joined until one is left.
+static inline float sum_of_parts(float part[MEANDER_BLOCK]) {
+  for (size_t width = MEANDER_BLOCK / 2; width > 0; width /= 2)
+    for (size_t i = 0; i < width; i++) part[i] += part[i + width];
+  return part[0];
+}
+
+#endif

@@ -1,0 +1,20 @@
+#ifndef MEANDER_TABLES_H
+#define MEANDER_TABLES_H
+
+#include "CMeanderKernels.h"
+
+extern const meander_table meander_table_scalar;
+void meander_scalar_convolution(const meander_convolution *job, size_t first_channel, size_t end_channel);
+void meander_scalar_gates(const meander_gates *job, size_t first_head, size_t end_head);
+void meander_scalar_scan(const meander_scan *job, size_t first_block, size_t end_block);
+void meander_scalar_channel_scan(const meander_channel_scan *job, size_t first_channel, size_t end_channel);
+
+#if defined(__x86_64__)
+extern const meander_table meander_table_avx2, meander_table_avx512;
+// The sources of the AVX-512 and NEON tables at their widths, in AVX2 instructions.
+extern const meander_table meander_table_avx2_wide16, meander_table_avx2_narrow4;
+#elif defined(__aarch64__)
+extern const meander_table meander_table_neon;
+#endif
+
+#endif
