@@ -49,10 +49,23 @@ let package = Package(
     .target(name: "MeanderText", dependencies: ["MeanderErrors", "MeanderFiles"], swiftSettings: settings),
     shippedModel("passkey", files: ["config.json", "model.safetensors"]),
     shippedModel("reader", files: ["config.json", "model.safetensors"]),
+    .target(
+      name: "MeanderModels", dependencies: ["MeanderErrors", "MeanderFiles", "MeanderKernels"], swiftSettings: settings),
+    .target(
+      name: "MeanderLongConvolution", dependencies: ["CFFTW", "MeanderErrors", "MeanderModels"], swiftSettings: settings),
+    .target(name: "MeanderTasks", dependencies: ["MeanderErrors"], swiftSettings: settings),
+    .target(
+      name: "MeanderTraining", dependencies: ["COpenBLAS", "MeanderErrors", "MeanderModels", "MeanderTasks"],
+      swiftSettings: settings),
 
     tests("MeanderKernelsTests", ["CMeanderKernels", "MeanderKernels"]),
     tests("MeanderFilesTests", ["MeanderFiles"]),
     tests("MeanderTextTests", ["MeanderText"]),
+    tests("MeanderModelsTests", ["MeanderErrors", "MeanderFiles", "MeanderKernels", "MeanderModels"]),
+    tests("MeanderTasksTests", ["MeanderTasks"]),
+    tests("MeanderTrainingTests", ["MeanderTraining"]),
+    tests("MeanderLongConvolutionTests", ["MeanderLongConvolution"]),
+    tests("StructureTests", []),
     .target(
       name: "MeanderTestSupport", dependencies: ["MeanderErrors", "MeanderFiles"], path: "Tests/MeanderTestSupport",
       swiftSettings: settings),

@@ -1,0 +1,74 @@
+import MeanderErrors
+import MeanderFiles
+import MeanderKernels
+
+/// A published kind of model: how its configuration reads, and which blocks of which tensors it is made of.
+///
+/// One file and one line in `Registry`. A file holds both halves of the story: the configuration in each style that
+/// checkpoints come in, and the names of the tensors.
+package protocol Architecture: Sendable {
+  /// What `meander inspect` calls it.
+  static var name: String { get }
+
+  /// Whether a configuration is one of this architecture's.
+  static func recognizes(_ configuration: JSON) -> Bool
+
+  /// Reads the configuration; every key is used, known to carry nothing here, or refused by name.
+  init(_ configuration: inout Configuration) throws
+
+  /// The language model's outer sizes.
+  var shape: LanguageShape { get }
+
+  /// Builds the blocks, naming every tensor with its shape.
+  func build(from reader: WeightReader) throws -> Blocks
+}
+
+/// What stands around the blocks of a language model.
+package struct LanguageShape: Sendable {
+  /// D
+  package var width: Int
+  /// L
+  package var layers: Int
+  /// V, as many rows as the embedding has.
+  package var vocabulary: Int
+  /// What every architecture's configuration may say for Meander alone.
+  package var intent = ModelIntent()
+}
+
+/// The weights of a model, block by block.
+package struct Blocks: Sendable {
+  /// V × D
+  package var embedding: Weight
+  /// V × D; the embedding itself where the two are tied.
+  package var head: Weight
+  /// 1 × D
+  package var finalNorm: Matrix
+  /// ε of every norm on the residual stream.
+  package var epsilon: Float
+  package var layers: [Block]
+}
+
+/// norm → mixer → add.
+package struct Block: Sendable {
+  /// 1 × D
+  package var norm: Matrix
+  package var mixer: any Mixer
+}
+
+/// What a model was made for, as the `meander` object of its configuration says.
+package struct ModelIntent: Sendable, Hashable {
+  /// `language` (its surprise means something) and `recall` (it answers what it read); empty when nothing is said.
+  package var purposes: [String] = []
+  /// The longest stream that it saw in training with one state, in tokens.
+  package var trainedLength: Int?
+
+  package init() {}
+
+  /// Reads the `meander` object of a configuration.
+  package init(_ configuration: inout Configuration) throws {
+    guard var object = try configuration.object("meander") else { return }
+    purposes = try object.strings("purposes", [])
+    trainedLength = try object.optionalInteger("trained_length", in: 1...Int(Int32.max))
+    try object.finish()
+  }
+}

@@ -1,0 +1,126 @@
+import MeanderErrors
+import MeanderKernels
+
+/// What a caller wants to see while a state moves forward.
+package enum Readout {
+  /// Nothing: `logits(after:)` can still be asked for the last token.
+  case none
+  /// The logits after every token, in blocks of rows: the number of the block's first token within the call, rows × V.
+  case each((_ first: Int, _ logits: Matrix) throws -> Void)
+}
+
+extension LanguageModel {
+  /// Moves `state` forward by `ids`. O(tokens), in the workspace's memory.
+  ///
+  /// Throws `.badRequest` for an id outside the vocabulary, before anything has moved, and `.nonFinite` when a head's
+  /// state stops being finite; what was read until the last multiple of the grid then stands in `state`.
+  ///
+  /// - Parameters:
+  ///   - ids: any number of tokens; they are taken in pieces that end at multiples of the grid.
+  ///   - form: how the recurrence is computed; all but `scan` are there to be compared with.
+  package func advance(
+    _ state: ModelState, by ids: ArraySlice<Int32>, kernels: Kernels, workspace: Workspace,
+    form: RecurrenceForm = .scan, gates: [[GateTransform]] = [], readout: Readout = .none
+  ) throws {
+    if let index = ids.firstIndex(where: { $0 < 0 || Int($0) >= facts.vocabulary }) {
+      throw MeanderError(
+        .badRequest, "id \(ids[index]) is outside the vocabulary of \(facts.vocabulary)",
+        at: "token \(Int(state.position) + index - ids.startIndex)")
+    }
+    var rest = ids
+    while !rest.isEmpty {
+      let toGrid = Self.grid - Int(state.position % Int64(Self.grid))
+      let piece = rest.prefix(min(toGrid, workspace.maximumTokens))
+      let first = piece.startIndex - ids.startIndex
+      try step(state, piece, kernels, workspace, form, gates, first: first, readout)
+      rest = rest[piece.endIndex...]
+      if state.position % Int64(Self.grid) == 0 { try readGauge(state, kernels) }
+    }
+  }
+
+  /// One piece: at most the workspace's tokens, within one cell of the grid.
+  private func step(
+    _ state: ModelState, _ ids: ArraySlice<Int32>, _ kernels: Kernels, _ workspace: Workspace, _ form: RecurrenceForm,
+    _ gates: [[GateTransform]], first: Int, _ readout: Readout
+  ) throws {
+    let arena = workspace.arena
+    arena.reset()
+    let operations = Operations(kernels: kernels, arena: arena, form: form)
+    var outputs = 1
+    if case .each = readout { outputs = ids.count }
+    var residual = operations.embed(ids, blocks.embedding)
+    let mark = arena.mark()
+    for (layer, block) in blocks.layers.enumerated() {
+      let isLast = layer == blocks.layers.count - 1
+      let asked = isLast ? outputs : ids.count
+      let normed = operations.rootMeanSquareNorm(residual, weight: block.norm, epsilon: blocks.epsilon)
+      residual = block.mixer.forward(
+        MixerInput(rows: normed, tokens: layer == 0 ? ids : nil),
+        state: mixerState(state, layer, gates), outputs: asked,
+        residual: residual.rows(ids.count - asked..<ids.count), operations)
+      arena.release(to: mark)
+    }
+    let final = operations.rootMeanSquareNorm(residual, weight: blocks.finalNorm, epsilon: blocks.epsilon)
+    state.matrix(hidden).copy(from: final.rows(outputs - 1..<outputs))
+    state.setPosition(state.position + Int64(ids.count))
+    guard case .each(let visit) = readout else { return }
+    let block = workspace.logitRows
+    for start in stride(from: 0, to: outputs, by: block) {
+      let end = min(start + block, outputs)
+      let mark = arena.mark()
+      let logits = operations.project(final.rows(start..<end), blocks.head)
+      try visit(first + start, logits)
+      arena.release(to: mark)
+    }
+  }
+
+  /// The logits of the token after the last one that moved `state`, V of them.
+  ///
+  /// The last token's final hidden row is part of the state, so they cost one row of the head whenever they are asked for.
+  package func logits(after state: ModelState, kernels: Kernels, workspace: Workspace) throws -> [Float] {
+    guard state.position > 0 else {
+      throw MeanderError(.badRequest, "nothing has been read, so there is nothing to continue", remedy: "Feed some text first.")
+    }
+    workspace.arena.reset()
+    let operations = Operations(kernels: kernels, arena: workspace.arena)
+    let logits = operations.project(state.matrix(hidden), blocks.head).array()
+    guard logits.allSatisfy(\.isFinite) else {
+      throw firstNonFinite(state, kernels) ?? MeanderError(.nonFinite, "the logits are not finite", at: "token \(state.position)")
+    }
+    return logits
+  }
+
+  func mixerState(_ state: ModelState, _ layer: Int, _ gates: [[GateTransform]] = []) -> MixerState {
+    MixerState(state: state, regions: regions[layer], gates: gates.isEmpty ? [] : gates[layer])
+  }
+
+  /// Scratch memory for one running job.
+  package func workspace(maximumTokens: Int = LanguageModel.grid) -> Workspace {
+    Workspace(maximumTokens: maximumTokens, floats: scratchFloats(tokens: maximumTokens), vocabulary: facts.vocabulary)
+  }
+
+  /// An upper bound on the floats that one piece of `tokens` allocates.
+  private func scratchFloats(tokens: Int) -> Int {
+    let perToken = blocks.layers.map { $0.mixer.scratchPerToken }.max() ?? 0
+    return (tokens + 16) * (3 * facts.width + perToken + 64)
+  }
+}
+
+/// Scratch memory that one job uses at a time; sessions can share it in turns.
+package final class Workspace {
+  package let maximumTokens: Int
+  /// How many rows of logits are made at once.
+  let logitRows: Int
+  let arena: Arena
+
+  /// Logits are made in blocks of about this many bytes.
+  private static let logitBytes = 8 << 20
+
+  init(maximumTokens: Int, floats: Int, vocabulary: Int) {
+    self.maximumTokens = max(1, maximumTokens)
+    logitRows = max(1, min(self.maximumTokens, Self.logitBytes / (4 * vocabulary)))
+    arena = Arena(byteCount: 4 * (floats + logitRows * (vocabulary + 16)) + (64 << 10))
+  }
+
+  package var byteCount: Int { arena.byteCount }
+}

@@ -1,0 +1,117 @@
+import MeanderErrors
+import MeanderFiles
+import MeanderKernels
+
+/// A recurrent language model: immutable weights that any number of states can be moved forward by.
+///
+/// embedding → blocks (norm → mixer → add) → norm → head. Every token goes through the same operations in the same order
+/// however the input is cut, so the bits do not depend on the cut, on the number of threads, or on a resume.
+package final class LanguageModel: Sendable {
+  /// c, the stream's grid in tokens: whatever is not linear and local to a token acts at its multiples alone.
+  package static let grid = 512
+  /// Up to this vocabulary the first block's projections are kept for every token.
+  private static let largestTable = 1024
+
+  package let facts: ModelFacts
+  package let layout: StateLayout
+  package let compute: Compute
+  /// A digest of the weights by value and of the configuration; two models that agree in it are one model.
+  package let fingerprint: String
+  /// Bytes of the weights as they lie packed, with tables.
+  package let weightByteCount: Int
+
+  let blocks: Blocks
+  /// Per layer, the regions of its mixer.
+  let regions: [[StateRegion]]
+  /// Per layer, the largest norm of each head within the trained length.
+  let gaugeRegions: [StateRegion]
+  /// The final normalised hidden row of the last token, 1 × D.
+  let hidden: StateRegion
+
+  /// Opens a model: configuration and weights through the registry, packed for `table`, the file's pages released.
+  ///
+  /// - Parameter memoryLimit: bytes that the packed weights must not pass; held against the file before anything is
+  ///   allocated.
+  package static func load(
+    _ files: ModelFiles, table: KernelTable, compute: Compute, memoryLimit: Int? = nil
+  ) throws -> LanguageModel {
+    guard let configurationFile = try files.file("config.json") else {
+      throw MeanderError(
+        .notFound, "has no config.json", at: files.name, remedy: "Name a folder that holds config.json and the weights.")
+    }
+    let json = try JSON.parse(configurationFile)
+    let type = try Registry.architecture(for: json, file: configurationFile.path)
+    var configuration = try Configuration(json, file: configurationFile.path)
+    let architecture = try type.init(&configuration)
+    try configuration.finish()
+    let store = try TensorStore.open(files)
+    if let memoryLimit {
+      let needed = store.entries.values.reduce(0) { $0 + $1.count * (compute == .bf16 || $1.type == .bf16 ? 2 : 4) }
+      guard needed <= memoryLimit else {
+        throw MeanderError(
+          .limit, "the weights take \(needed) bytes, and \(memoryLimit) are allowed", at: files.name,
+          remedy: "Raise the limit, or take --compute bf16, which halves fp32 weights.")
+      }
+    }
+    let built = try WeightReader.build(from: store, table: table, compute: compute) { try architecture.build(from: $0) }
+    return LanguageModel(
+      type: type, architecture: architecture, blocks: built.model, reader: built.reader, store: store, files: files,
+      table: table, compute: compute)
+  }
+
+  private init(
+    type: any Architecture.Type, architecture: any Architecture, blocks: Blocks, reader: WeightReader,
+    store: TensorStore, files: ModelFiles, table: KernelTable, compute: Compute
+  ) {
+    let shape = architecture.shape
+    var layout = StateLayout()
+    regions = blocks.layers.indices.map { blocks.layers[$0].mixer.declareState(in: &layout, layer: "layers.\($0)") }
+    gaugeRegions = blocks.layers.indices.map { layer in
+      layout.append("layers.\(layer).trained_norm", .f32, [blocks.layers[layer].mixer.gaugedHeads])
+    }
+    hidden = layout.append("hidden", .f32, [shape.width])
+    self.layout = layout
+    self.compute = compute
+    fingerprint = reader.fingerprint
+    self.blocks = Self.tabulated(blocks, shape: shape, table: table, compute: compute)
+    let tables = shape.vocabulary <= Self.largestTable ? self.blocks.layers[0].mixer.tableByteCount : 0
+    weightByteCount = reader.byteCount + tables
+    let types = Dictionary(grouping: store.entries.values, by: \.type).mapValues { $0.reduce(0) { $0 + $1.count } }
+    facts = ModelFacts(
+      name: files.name, architecture: type.name, width: shape.width, layers: shape.layers,
+      vocabulary: shape.vocabulary, parameters: reader.parameterCount,
+      storedType: types.max { $0.value < $1.value }?.key.rawValue ?? "none", intent: shape.intent)
+  }
+
+  /// The blocks, the first with its projections of every token at hand where the vocabulary is small.
+  private static func tabulated(_ blocks: Blocks, shape: LanguageShape, table: KernelTable, compute: Compute) -> Blocks {
+    guard shape.vocabulary <= largestTable, let first = blocks.layers.first else { return blocks }
+    let kernels = Kernels(table: table, team: WorkerTeam(threads: 1), compute: compute)
+    let rows = Matrix(rows: shape.vocabulary, columns: shape.width)
+    let ids = (0..<shape.vocabulary).map { Int32($0) }
+    kernels.embed(ids[...], blocks.embedding.packed, into: rows)
+    kernels.rootMeanSquareNorm(rows, weight: first.norm, epsilon: blocks.epsilon, groups: 1, into: rows)
+    var result = blocks
+    result.layers[0].mixer = first.mixer.tabulated(rows, kernels: kernels)
+    return result
+  }
+
+  /// The state before the first token.
+  package func makeState() -> ModelState { ModelState(layout: layout) }
+}
+
+/// What is known of a model beside its weights.
+package struct ModelFacts: Sendable {
+  package let name: String
+  package let architecture: String
+  /// D
+  package let width: Int
+  /// L
+  package let layers: Int
+  /// V
+  package let vocabulary: Int
+  package let parameters: Int
+  /// The type that most of the weights are stored in: `F32`, `BF16` …
+  package let storedType: String
+  package let intent: ModelIntent
+}

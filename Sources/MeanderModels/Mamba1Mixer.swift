@@ -1,0 +1,135 @@
+import MeanderErrors
+import MeanderFiles
+import MeanderKernels
+
+/// The Mamba layer (Gu and Dao 2023): a selective scan with a decay of its own for every channel and state entry.
+///
+///     [x | z] = W_in u,   x = silu(conv(x))
+///     [dt | B | C] = W_x x,   dt = softplus(W_dt dt + b)
+///     h[n, i] = exp(dt_i A[i, n]) h[n, i] + dt_i B_n x_i,   y_i = Σ_n C_n h[n, i] + D_i x_i
+///     out = W_out (y · silu(z))
+package struct Mamba1Mixer: Mixer {
+  package struct Sizes: Sendable {
+    /// D, the width of the residual stream.
+    package var width: Int
+    /// I, the channels of the scan.
+    package var inner: Int
+    /// N
+    package var stateSize: Int
+    /// R, the rank of the time step's projection.
+    package var timeStepRank: Int
+    /// K
+    package var convolutionWidth: Int
+    package var hasProjectionBias: Bool
+    package var hasConvolutionBias: Bool
+  }
+
+  let sizes: Sizes
+  /// x: I × D
+  var stateProjection: Weight
+  /// z: I × D
+  var outputProjection: Weight
+  /// K × I
+  let convolution: Matrix
+  let convolutionBias: Matrix?
+  /// [dt | B | C]: (R + 2·N) × I
+  let selection: Weight
+  /// I × R
+  let timeStep: Weight
+  /// 1 × I
+  let timeStepBias: Matrix
+  /// A = -exp(A_log), N × I
+  let rate: Matrix
+  /// D, 1 × I
+  let skip: Matrix
+  /// D × I
+  let outProjection: Weight
+
+  /// Reads the layer whose tensors are called `prefix`in_proj.weight and so on.
+  package init(_ sizes: Sizes, prefix: String, from reader: WeightReader) throws {
+    self.sizes = sizes
+    let (inner, size) = (sizes.inner, sizes.stateSize)
+    let bias = sizes.hasProjectionBias ? prefix + "in_proj.bias" : nil
+    stateProjection = try reader.weight(
+      prefix + "in_proj.weight", outputs: 2 * inner, inner: sizes.width, rows: [0..<inner], bias: bias)
+    outputProjection = try reader.weight(
+      prefix + "in_proj.weight", outputs: 2 * inner, inner: sizes.width, rows: [inner..<2 * inner], bias: bias)
+    convolution = try reader.convolution(prefix + "conv1d.weight", channels: inner, width: sizes.convolutionWidth)
+    convolutionBias = sizes.hasConvolutionBias ? try reader.row(prefix + "conv1d.bias", count: inner) : nil
+    selection = try reader.weight(prefix + "x_proj.weight", outputs: sizes.timeStepRank + 2 * size, inner: inner)
+    timeStep = try reader.weight(prefix + "dt_proj.weight", outputs: inner, inner: sizes.timeStepRank)
+    timeStepBias = try reader.row(prefix + "dt_proj.bias", count: inner)
+    let logarithms = try reader.values(prefix + "A_log", shape: [inner, size])
+    let rates = (0..<size).flatMap { n in (0..<inner).map { Float(-exponential(Double(logarithms[$0 * size + n]))) } }
+    rate = Matrix(rates, rows: size, columns: inner)
+    skip = try reader.row(prefix + "D", count: inner)
+    outProjection = try reader.weight(
+      prefix + "out_proj.weight", outputs: sizes.width, inner: inner,
+      bias: sizes.hasProjectionBias ? prefix + "out_proj.bias" : nil)
+  }
+
+  private static let window = 0
+  private static let recurrence = 1
+
+  package func declareState(in layout: inout StateLayout, layer: String) -> [StateRegion] {
+    [
+      layout.append("\(layer).conv", .f32, [sizes.convolutionWidth, sizes.inner]),
+      layout.append("\(layer).ssm", .f32, [sizes.stateSize, sizes.inner]),
+    ]
+  }
+
+  package func forward(
+    _ input: MixerInput, state: MixerState, outputs: Int, residual: Matrix, _ operations: Operations
+  ) -> Matrix {
+    let (rank, size) = (sizes.timeStepRank, sizes.stateSize)
+    let x = operations.causalConvolution(
+      operations.project(input, stateProjection), window: state.matrix(Self.window), weight: convolution,
+      bias: convolutionBias)
+    let selected = operations.project(x, selection)
+    let dt = operations.softplus(operations.project(selected.columns(0..<rank), timeStep), bias: timeStepBias)
+    let read = selected.columns(rank + size..<rank + 2 * size)
+    let mixed = operations.channelScan(
+      x: x, dt: dt, rate: rate, b: selected.columns(rank..<rank + size),
+      c: read.rows(read.rows - outputs..<read.rows), skip: skip, state: state.matrix(Self.recurrence), outputs: outputs)
+    guard outputs > 0 else { return residual }
+    let gate = operations.project(input.suffix(outputs), outputProjection)
+    return operations.project(operations.multiplySilu(mixed, gate: gate), outProjection, addingTo: residual)
+  }
+
+  package var gaugedHeads: Int { 1 }
+
+  package func readings(of state: MixerState, kernels: Kernels) -> [HeadReading] {
+    let statistics = kernels.headStatistics(state.matrix(Self.recurrence), heads: 1)[0]
+    let norm = statistics.sumOfSquares.squareRoot()
+    let scale = norm / Double(sizes.stateSize * sizes.inner).squareRoot()
+    return [
+      HeadReading(
+        norm: norm, largestOverRMS: scale > 0 ? Double(statistics.largest) / scale : 0, retention: -.infinity,
+        isFinite: statistics.isFinite)
+    ]
+  }
+
+  package func referenceState(_ state: MixerState) -> [ReferenceTensor] {
+    let stored = state.matrix(Self.recurrence).array()
+    let (inner, size) = (sizes.inner, sizes.stateSize)
+    let turned = (0..<inner).flatMap { i in (0..<size).map { stored[$0 * inner + i] } }
+    return [
+      ReferenceTensor(name: "ssm", shape: [inner, size], values: turned),
+      .window(state.matrix(Self.window)),
+    ]
+  }
+
+  package func tabulated(_ rows: Matrix, kernels: Kernels) -> Mamba1Mixer {
+    var copy = self
+    copy.stateProjection = stateProjection.tabulated(rows, kernels: kernels)
+    copy.outputProjection = outputProjection.tabulated(rows, kernels: kernels)
+    return copy
+  }
+
+  package var tableByteCount: Int { stateProjection.tableByteCount + outputProjection.tableByteCount }
+
+  package var scratchPerToken: Int {
+    // Two projections, the convolution's output, the selection, dt before and after softplus, mixed and gated rows.
+    7 * sizes.inner + sizes.timeStepRank + 2 * sizes.stateSize + 8 * 16
+  }
+}

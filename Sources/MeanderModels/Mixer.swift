@@ -1,0 +1,83 @@
+import MeanderErrors
+import MeanderKernels
+
+/// A sequence mixer: a run of T rows and a state in, rows and the state out. T = 1 is decoding.
+///
+/// One forward definition per mixer, written over `Operations`; it streams, and with a tape it trains.
+package protocol Mixer: Sendable {
+  /// Declares the regions of this layer's state.
+  ///
+  /// - Parameters:
+  ///   - layout: where to append them.
+  ///   - layer: the layer's name, `layers.3`.
+  func declareState(in layout: inout StateLayout, layer: String) -> [StateRegion]
+
+  /// Reads T rows, moves the state forward, and adds the mixed rows to the residual.
+  ///
+  /// - Parameters:
+  ///   - input: T × D, already normalised.
+  ///   - outputs: how many of the last rows are asked for; the state always takes in all T.
+  ///   - residual: outputs × D, the last rows of the residual stream.
+  /// - Returns: residual + mixer(input), outputs × D.
+  func forward(_ input: MixerInput, state: MixerState, outputs: Int, residual: Matrix, _ operations: Operations) -> Matrix
+
+  /// How many heads the gauge reads.
+  var gaugedHeads: Int { get }
+
+  /// What the gauge reads of this layer's state; empty for a mixer without heads of recurrent state.
+  func readings(of state: MixerState, kernels: Kernels) -> [HeadReading]
+
+  /// The state as other frameworks lay it out: names within the layer, shapes, values.
+  func referenceState(_ state: MixerState) -> [ReferenceTensor]
+
+  /// The same mixer with its projections of each of `rows` (V × D, normalised embeddings) at hand.
+  func tabulated(_ rows: Matrix, kernels: Kernels) -> Self
+
+  /// Bytes of the tables that `tabulated` made.
+  var tableByteCount: Int { get }
+
+  /// An upper bound on the floats that `forward` allocates for each token.
+  var scratchPerToken: Int { get }
+}
+
+/// The part of a model's state that belongs to one layer.
+package struct MixerState {
+  package let state: ModelState
+  package let regions: [StateRegion]
+  /// How the gates of this layer's heads are set; empty leaves them as they were trained.
+  package let gates: [GateTransform]
+
+  package func matrix(_ index: Int) -> Matrix { state.matrix(regions[index]) }
+  package func doubles(_ index: Int) -> Doubles { state.doubles(regions[index]) }
+}
+
+/// A tensor for comparison with other frameworks.
+package struct ReferenceTensor: Sendable {
+  package let name: String
+  package let shape: [Int]
+  package let values: [Float]
+}
+
+/// One head's state at a moment.
+package struct HeadReading: Sendable, Hashable {
+  /// The Frobenius norm of the state.
+  package var norm: Double
+  /// The largest entry over the root of the mean square.
+  package var largestOverRMS: Double
+  /// The sum of the log-decay since the start: exp of it is what is left of the first token.
+  package var retention: Double
+  /// False as soon as one entry is infinite or not a number.
+  package var isFinite: Bool
+  /// Whether the head forgets nothing and yet grows past what it was in training (`papers` call it state collapse).
+  package var alarm = false
+}
+
+extension ReferenceTensor {
+  /// A convolution's window (K × C) as other frameworks hold it: C × K, oldest first.
+  static func window(_ window: Matrix) -> ReferenceTensor {
+    let values = window.array()
+    let (width, channels) = (window.rows, window.columns)
+    let turned = (0..<channels).flatMap { channel in (0..<width).map { values[$0 * channels + channel] } }
+    return ReferenceTensor(name: "conv", shape: [channels, width], values: turned)
+  }
+}

@@ -1,0 +1,47 @@
+import MeanderKernels
+
+/// The naive forms of the recurrences, in double precision: what the fast ones are held against.
+extension Operations {
+  func naiveScan(
+    x: Matrix, b: Matrix, c: Matrix, dt: Matrix, heads: [HeadGate], skip: Matrix, state: Matrix, pending: Doubles,
+    total: Doubles, groups: Int, into y: Matrix
+  ) {
+    let outputs = y.rows
+    let rowsPerHead = state.rows / heads.count
+    var h = state.array().map { Double($0) }
+    for (head, decay) in pending.array().enumerated() {
+      for index in head * rowsPerHead * state.columns..<(head + 1) * rowsPerHead * state.columns {
+        h[index] *= Double.exponential(decay)
+      }
+    }
+    let unread = [Double](repeating: 0, count: (x.rows - outputs) * b.columns)
+    let result = Naive.selectiveScan(
+      x: x.doubles, dt: dt.doubles, b: b.doubles, c: unread + c.doubles, heads: heads, skip: skip.doubles, state: &h,
+      groups: groups, tokens: x.rows)
+    // The decays since the start are the gates' own sum; what they leave pending is already in the naive state.
+    let scratch = Doubles([Double](repeating: 0, count: heads.count))
+    kernels.gates(dt, heads: heads, pending: scratch, total: total, into: arena.matrix(rows: dt.rows, columns: 3 * heads.count))
+    pending.fill(0)
+    state.copy(from: h)
+    y.copy(from: Array(result.suffix(outputs * x.columns)))
+  }
+
+  func naiveScan(x: Matrix, dt: Matrix, rate: Matrix, b: Matrix, c: Matrix, skip: Matrix, state: Matrix, into y: Matrix) {
+    let outputs = y.rows
+    var h = state.doubles
+    let unread = [Double](repeating: 0, count: (x.rows - outputs) * b.columns)
+    let result = Naive.channelScan(
+      x: x.doubles, dt: dt.doubles, rate: rate.doubles, b: b.doubles, c: unread + c.doubles, skip: skip.doubles,
+      state: &h, tokens: x.rows)
+    state.copy(from: h)
+    y.copy(from: Array(result.suffix(outputs * x.columns)))
+  }
+}
+
+extension Matrix {
+  fileprivate var doubles: [Double] { array().map { Double($0) } }
+
+  fileprivate func copy(from values: [Double]) {
+    copy(from: Matrix(values.map { Float($0) }, rows: rows, columns: columns))
+  }
+}

@@ -1,0 +1,56 @@
+import MeanderKernels
+
+extension Operations {
+  /// The selective scan of Mamba-2 with its gates, outputs × (H·P); the state moves on by all T tokens.
+  ///
+  /// - Parameters:
+  ///   - x: T × (H·P)
+  ///   - b: T × (G·N)
+  ///   - c: outputs × (G·N)
+  ///   - dt: T × H, before softplus.
+  ///   - skip: D, 1 × H.
+  ///   - state: (H·N) × P, to be multiplied by exp(pending).
+  ///   - pending, total: per head, the log-decay that is not yet in the state, and that since the start.
+  package func selectiveScan(
+    x: Matrix, b: Matrix, c: Matrix, dt: Matrix, heads: [HeadGate], skip: Matrix, state: Matrix, pending: Doubles,
+    total: Doubles, groups: Int, outputs: Int
+  ) -> Matrix {
+    let y = arena.matrix(rows: outputs, columns: x.columns)
+    switch form {
+    case .scan:
+      let gates = arena.matrix(rows: dt.rows, columns: 3 * dt.columns)
+      kernels.gates(dt, heads: heads, pending: pending, total: total, into: gates)
+      kernels.selectiveScan(
+        x: x, b: b, c: outputs > 0 ? c : nil, gates: gates, skip: skip, state: state, groups: groups, outputs: outputs,
+        into: outputs > 0 ? y : nil)
+    case .naive:
+      naiveScan(x: x, b: b, c: c, dt: dt, heads: heads, skip: skip, state: state, pending: pending, total: total, groups: groups, into: y)
+    }
+    tape?.record(.recurrence)
+    return y
+  }
+
+  /// The selective scan of Mamba-1, outputs × I; the state (N × I) moves on by all T tokens.
+  ///
+  /// - Parameters:
+  ///   - x, dt: T × I; dt after softplus.
+  ///   - rate: A, N × I.
+  ///   - b: T × N
+  ///   - c: outputs × N
+  ///   - skip: D, 1 × I.
+  package func channelScan(
+    x: Matrix, dt: Matrix, rate: Matrix, b: Matrix, c: Matrix, skip: Matrix, state: Matrix, outputs: Int
+  ) -> Matrix {
+    let y = arena.matrix(rows: outputs, columns: x.columns)
+    switch form {
+    case .scan:
+      kernels.channelScan(
+        x: x, dt: dt, rate: rate, b: b, c: outputs > 0 ? c : nil, skip: skip, state: state, outputs: outputs,
+        into: outputs > 0 ? y : nil)
+    case .naive:
+      naiveScan(x: x, dt: dt, rate: rate, b: b, c: c, skip: skip, state: state, into: y)
+    }
+    tape?.record(.recurrence)
+    return y
+  }
+}

@@ -1,0 +1,129 @@
+import MeanderErrors
+import MeanderKernels
+
+/// The three ways to compute one recurrence. They share a signature and agree on outputs, final state and gradients.
+package enum RecurrenceForm: String, Sendable, CaseIterable {
+  /// As the paper writes it, token by token in double precision: what the others are held against.
+  case naive
+  /// Token by token with the state in cache: what streams. Its bits do not depend on how the input was cut.
+  case scan
+}
+
+/// What a mixer reads: T normalised rows of width D, or tokens whose first projection stands in a table.
+package struct MixerInput {
+  /// T × D.
+  package let rows: Matrix
+  /// The T tokens themselves, where this is the first block: a projection of an embedding depends on the token alone.
+  package let tokens: ArraySlice<Int32>?
+
+  package var count: Int { rows.rows }
+
+  /// The last `count` rows.
+  package func suffix(_ count: Int) -> MixerInput {
+    MixerInput(rows: rows.rows(rows.rows - count..<rows.rows), tokens: tokens.map { $0.suffix(count) })
+  }
+}
+
+/// The differentiable operations that every mixer is written over.
+///
+/// Each allocates its output in the arena, computes it, and, where a tape runs, records how to go back. Without a tape
+/// nothing is recorded, and residuals are added in place.
+package struct Operations {
+  package let kernels: Kernels
+  package let arena: Arena
+  package var form = RecurrenceForm.scan
+  package var tape: Tape?
+
+  package init(kernels: Kernels, arena: Arena, form: RecurrenceForm = .scan, tape: Tape? = nil) {
+    self.kernels = kernels
+    self.arena = arena
+    self.form = form
+    self.tape = tape
+  }
+
+  /// x·Wᵀ + bias, T × outputs.
+  package func project(_ input: MixerInput, _ weight: Weight) -> Matrix {
+    let y = arena.matrix(rows: input.count, columns: weight.packed.outputs)
+    if let tokens = input.tokens, let table = weight.table {
+      for (row, token) in tokens.enumerated() {
+        y.rows(row..<row + 1).copy(from: table.rows(Int(token)..<Int(token) + 1))
+      }
+    } else {
+      kernels.product(input.rows, weight.packed, bias: weight.bias, into: y, adding: false)
+    }
+    tape?.record(.product)
+    return y
+  }
+
+  /// x·Wᵀ + bias, T × outputs.
+  package func project(_ x: Matrix, _ weight: Weight) -> Matrix {
+    project(MixerInput(rows: x, tokens: nil), weight)
+  }
+
+  /// residual + x·Wᵀ + bias: in place without a tape, T × outputs.
+  package func project(_ x: Matrix, _ weight: Weight, addingTo residual: Matrix) -> Matrix {
+    var y = residual
+    if tape != nil {
+      y = arena.matrix(rows: residual.rows, columns: residual.columns)
+      y.copy(from: residual)
+    }
+    kernels.product(x, weight.packed, bias: weight.bias, into: y, adding: true)
+    tape?.record(.product)
+    return y
+  }
+
+  /// The embedding rows of `tokens`, T × D.
+  package func embed(_ tokens: ArraySlice<Int32>, _ weight: Weight) -> Matrix {
+    let y = arena.matrix(rows: tokens.count, columns: weight.packed.inner)
+    kernels.embed(tokens, weight.packed, into: y)
+    tape?.record(.embedding)
+    return y
+  }
+
+  /// x / sqrt(mean(x²) + ε) · weight, row by row (Zhang and Sennrich 2019), T × D.
+  package func rootMeanSquareNorm(_ x: Matrix, weight: Matrix, epsilon: Float) -> Matrix {
+    let y = arena.matrix(rows: x.rows, columns: x.columns)
+    kernels.rootMeanSquareNorm(x, weight: weight, epsilon: epsilon, groups: 1, into: y)
+    tape?.record(.norm)
+    return y
+  }
+
+  /// norm(x · silu(z)), each of `groups` equal parts of a row by itself, T × inner.
+  package func gatedRootMeanSquareNorm(_ x: Matrix, gate z: Matrix, weight: Matrix, epsilon: Float, groups: Int) -> Matrix {
+    let y = arena.matrix(rows: x.rows, columns: x.columns)
+    kernels.gatedRootMeanSquareNorm(x, gate: z, weight: weight, epsilon: epsilon, groups: groups, into: y)
+    tape?.record(.norm)
+    return y
+  }
+
+  /// x · silu(z), T × inner.
+  package func multiplySilu(_ x: Matrix, gate z: Matrix) -> Matrix {
+    let y = arena.matrix(rows: x.rows, columns: x.columns)
+    kernels.multiplySilu(x, gate: z, into: y)
+    tape?.record(.activation)
+    return y
+  }
+
+  /// softplus(x + bias), T × columns.
+  package func softplus(_ x: Matrix, bias: Matrix?) -> Matrix {
+    let y = arena.matrix(rows: x.rows, columns: x.columns)
+    kernels.softplus(x, bias: bias, into: y)
+    tape?.record(.activation)
+    return y
+  }
+
+  /// The causal depthwise convolution of width K with silu behind it, T × C.
+  ///
+  /// `window` (K × C) holds the last K inputs, oldest first; the oldest is kept for other frameworks' sake alone.
+  package func causalConvolution(_ x: Matrix, window: Matrix, weight: Matrix, bias: Matrix?) -> Matrix {
+    let y = arena.matrix(rows: x.rows, columns: x.columns)
+    let width = window.rows
+    guard x.rows > 0 else { return y }
+    let oldest = window.rows(0..<1)
+    let next = x.rows < width ? window.rows(x.rows..<x.rows + 1) : x.rows(x.rows - width..<x.rows - width + 1)
+    oldest.copy(from: next)
+    kernels.causalConvolution(x, taps: window.rows(1..<width), weight: weight, bias: bias, silu: true, into: y)
+    tape?.record(.convolution)
+    return y
+  }
+}

@@ -1,0 +1,90 @@
+/// The passkey task: a number is said once in a long text, and asked for at its end.
+///
+/// Texts are bytes, made piece by piece, so that a haystack of any length costs no memory.
+public struct Passkey: Sendable {
+  /// The published wordings of needle and question.
+  public enum Wording: String, Sendable, CaseIterable {
+    /// Mohtashami and Jaggi 2023 (Landmark Attention).
+    case landmark
+    /// Han and others 2024 (LM-Infinite): the landmark wording, to be memorised in the singular.
+    case infinite
+    /// Chen and others 2024 (Stuffed Mamba): one word where the others have two.
+    case stuffed
+
+    /// What stands before everything else.
+    public var opening: String {
+      switch self {
+      case .landmark:
+        "There is an important info hidden inside a lot of irrelevant text. Find it and memorize them. "
+          + "I will quiz you about the important information there.\n"
+      case .infinite:
+        "There is an important info hidden inside a lot of irrelevant text. Find it and memorize it. "
+          + "I will quiz you about the important information there.\n"
+      case .stuffed:
+        "There is an important info hidden inside a lot of irrelevant text. Find it and memorize it.\n\n"
+      }
+    }
+
+    /// The statement of `key`.
+    public func needle(_ key: String) -> String {
+      switch self {
+      case .landmark, .infinite: "The pass key is \(key). Remember it. \(key) is the pass key.\n"
+      case .stuffed: "The passkey is \(key). Remember it. \(key) is the passkey.\n"
+      }
+    }
+
+    /// The question, without a space behind it.
+    public var question: String {
+      switch self {
+      case .landmark, .infinite: "What is the pass key? The pass key is"
+      case .stuffed: "\nWhat is the pass key? The passkey is"
+      }
+    }
+  }
+
+  /// The classic filler of the task, to be repeated.
+  public static let classicFiller = "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again.\n"
+
+  public let wording: Wording
+  /// Five digits.
+  public let key: String
+  /// Where the needle stands: 0 at the beginning, 1 at the end.
+  public let depth: Double
+
+  /// Throws nothing; a depth outside [0, 1] is clamped.
+  public init(wording: Wording, key: String, depth: Double) {
+    self.wording = wording
+    self.key = key
+    self.depth = min(1, max(0, depth))
+  }
+
+  /// A key drawn from 00000 to 99999.
+  public static func drawKey(using generator: inout some RandomNumberGenerator) -> String {
+    let digits = String(Int.random(in: 0...99_999, using: &generator))
+    return String(repeating: "0", count: 5 - digits.count) + digits
+  }
+
+  /// Hands the haystack to `visit` in pieces: opening, filler with the needle at its place, `length` bytes in all (but no
+  /// less than opening and needle take). O(length) time, O(piece) memory.
+  ///
+  /// - Parameter filler: the next bytes of filler, as many as it is asked for.
+  public func haystack(length: Int, filler: (Int) throws -> [UInt8], visit: ([UInt8]) throws -> Void) rethrows {
+    let opening = Array(wording.opening.utf8)
+    let needle = Array(wording.needle(key).utf8)
+    let total = max(0, length - opening.count - needle.count)
+    let before = Int((Double(total) * depth).rounded())
+    try visit(opening)
+    try fill(before, filler, visit)
+    try visit(needle)
+    try fill(total - before, filler, visit)
+  }
+
+  private func fill(_ count: Int, _ filler: (Int) throws -> [UInt8], _ visit: ([UInt8]) throws -> Void) rethrows {
+    var left = count
+    while left > 0 {
+      let piece = try filler(min(left, 1 << 16))
+      try visit(piece)
+      left -= piece.count
+    }
+  }
+}

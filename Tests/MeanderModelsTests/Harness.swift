@@ -1,0 +1,74 @@
+import MeanderErrors
+import MeanderFiles
+import MeanderKernels
+import MeanderModels
+import MeanderTestSupport
+import Testing
+
+/// A model with one state, for tests: everything that moves it forward in one place.
+struct Harness {
+  let model: LanguageModel
+  let kernels: Kernels
+  let workspace: Workspace
+  let state: ModelState
+
+  init(
+    _ files: ModelFiles, compute: Compute = .fp32, table: KernelTable = .best, threads: Int = 2,
+    maximumTokens: Int = LanguageModel.grid
+  ) throws {
+    model = try LanguageModel.load(files, table: table, compute: compute)
+    kernels = Kernels(table: table, team: WorkerTeam(threads: threads), compute: compute)
+    workspace = model.workspace(maximumTokens: maximumTokens)
+    state = model.makeState()
+  }
+
+  /// Logits after each of `ids`, T × V, fed in pieces of the sizes of `cut` (the rest in one).
+  func logits(_ ids: [Int32], cut: [Int] = [], form: RecurrenceForm = .scan) throws -> [Float] {
+    var result: [Float] = []
+    var rest = ids[...]
+    var sizes = cut[...]
+    while !rest.isEmpty {
+      let piece = rest.prefix(sizes.popFirst() ?? rest.count)
+      try model.advance(
+        state, by: piece, kernels: kernels, workspace: workspace, form: form,
+        readout: .each { _, rows in result += rows.array() })
+      rest = rest.dropFirst(piece.count)
+    }
+    return result
+  }
+
+  /// Moves on without looking at logits.
+  func read(_ ids: [Int32], cut: [Int] = []) throws {
+    var rest = ids[...]
+    var sizes = cut[...]
+    while !rest.isEmpty {
+      let piece = rest.prefix(sizes.popFirst() ?? rest.count)
+      try model.advance(state, by: piece, kernels: kernels, workspace: workspace)
+      rest = rest.dropFirst(piece.count)
+    }
+  }
+
+  func finalLogits() throws -> [Float] { try model.logits(after: state, kernels: kernels, workspace: workspace) }
+
+  /// All bytes of the state.
+  var bits: [[UInt8]] { model.layout.regions.map { state.bytes(of: $0) } }
+}
+
+/// The golden fixtures of the recurrent models; those in the original layout have their goldens beside the twin.
+struct GoldenModel: Sendable, CustomTestStringConvertible {
+  let folder: String
+  let goldens: String
+
+  var testDescription: String { folder }
+
+  static let all = [
+    GoldenModel(folder: "mamba2-bf16", goldens: "mamba2-bf16"),
+    GoldenModel(folder: "mamba2-defaults", goldens: "mamba2-defaults"),
+    GoldenModel(folder: "mamba2-groups", goldens: "mamba2-groups"),
+    GoldenModel(folder: "mamba2-tied", goldens: "mamba2-tied"),
+    GoldenModel(folder: "mamba1", goldens: "mamba1"),
+  ]
+
+  var files: ModelFiles { Fixture.model(folder) }
+  func golden() throws -> Golden { try Golden(goldens) }
+}

@@ -1,0 +1,61 @@
+import Testing
+
+/// The layers, lowest first: a target imports only what stands before it. `Docs/Architecture.md` tells why.
+private let layers = [
+  "MeanderErrors", "CMeanderKernels", "CMeanderCatalog", "COpenBLAS", "CFFTW", "MeanderKernels", "MeanderFiles",
+  "MeanderText", "MeanderModels", "Meander", "MeanderLongConvolution", "MeanderTasks", "MeanderTraining",
+  "MeanderEvaluation", "MeanderCommand",
+]
+
+@Test func aTargetImportsOnlyWhatStandsBelowIt() throws {
+  let sources = try Repository.sources(below: "Sources", endings: [".swift"])
+  #expect(sources.count > 20)
+  for source in sources {
+    let target = String(source.path.split(separator: "/")[1])
+    let level = try #require(layers.firstIndex(of: target), "\(target) has no place in the layers")
+    for module in Repository.imports(of: source) {
+      guard let other = layers.firstIndex(of: module) else { continue }
+      #expect(other < level, "\(source.path) imports \(module), which does not stand below it")
+    }
+  }
+}
+
+@Test func systemLibrariesEnterThroughOneTargetEach() throws {
+  let owners = ["COpenBLAS": "MeanderTraining", "CFFTW": "MeanderLongConvolution"]
+  for source in try Repository.sources(below: "Sources", endings: [".swift"]) {
+    for module in Repository.imports(of: source) {
+      guard let owner = owners[module] else { continue }
+      #expect(source.path.hasPrefix("Sources/\(owner)/"), "\(source.path) imports \(module)")
+    }
+  }
+}
+
+@Test func nothingImportsFoundationWhole() throws {
+  for source in try Repository.sources(below: "Sources", endings: [".swift"]) {
+    #expect(!Repository.imports(of: source).contains("Foundation"), "\(source.path) links 40 MB of Unicode data")
+  }
+}
+
+@Test func unsafeCodeStaysInKernelsAndFiles() throws {
+  let words = ["UnsafePointer", "UnsafeMutablePointer", "UnsafeRaw", "UnsafeMutableRaw", "UnsafeBuffer", "UnsafeMutableBuffer", "unsafeBitCast", "withUnsafe"]
+  for source in try Repository.sources(below: "Sources", endings: [".swift"]) {
+    if source.path.hasPrefix("Sources/MeanderKernels/") || source.path.hasPrefix("Sources/MeanderFiles/") { continue }
+    for (number, line) in source.lines.enumerated() where words.contains(where: { line.contains($0) }) {
+      Issue.record("\(source.path):\(number + 1) is unsafe code outside of MeanderKernels and MeanderFiles")
+    }
+  }
+}
+
+@Test func aFileFitsOneSitting() throws {
+  for folder in ["Sources", "Tests", "Models", "Docs", "Benchmarks"] {
+    for source in try Repository.sources(below: folder, endings: [".swift", ".c", ".h", ".inc"]) {
+      #expect(source.lines.count <= 500, "\(source.path) has \(source.lines.count) lines")
+    }
+  }
+}
+
+@Test func thereIsOneTestFramework() throws {
+  for source in try Repository.sources(below: "Tests", endings: [".swift"]) {
+    #expect(!Repository.imports(of: source).contains("XCTest"), "\(source.path) imports XCTest")
+  }
+}
