@@ -3,7 +3,7 @@ import Glibc
 import MeanderErrors
 
 /// Which precision products compute in.
-package enum Compute: String, Sendable, CaseIterable {
+public enum Compute: String, Sendable, CaseIterable {
   /// Everything in fp32; weights stored as bf16 are widened.
   case fp32
   /// Where the weight is stored as bf16, activations are rounded to bf16 for the product; sums stay fp32.

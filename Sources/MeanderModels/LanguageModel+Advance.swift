@@ -107,7 +107,8 @@ extension LanguageModel {
 }
 
 /// Scratch memory that one job uses at a time; sessions can share it in turns.
-package final class Workspace {
+package final class Workspace: @unchecked Sendable {
+  // Safe as Sendable: jobs use it one at a time, on the one thread that dispatches them.
   package let maximumTokens: Int
   /// How many rows of logits are made at once.
   let logitRows: Int
