@@ -41,6 +41,7 @@ private let halves = logits([0.5, 0.25, 0.125, 0.125])
       $0.xtc.threshold = 0.2
     }
     expectDistribution(try distribution(always, halves), [1: 0.5, 2: 0.25, 3: 0.25])
+    expectDistribution(try distribution(always, logits([0.3, 0.25, 0.22, 0.1, 0.13])), [2: 22 / 45, 4: 13 / 45, 3: 10 / 45])
     let single = options {
       $0.xtc.probability = 1
       $0.xtc.threshold = 0.3
