@@ -24,12 +24,20 @@ extension TensorStore {
   }
 
   /// The tensors of one weight file, whose first bytes tell its format.
-  static func open(_ bytes: FileBytes) throws -> TensorStore {
-    try open(safetensors: bytes)
+  package static func open(_ bytes: FileBytes) throws -> TensorStore {
+    if ZipArchive.isArchive(bytes) {
+      return try TensorStore(TorchCheckpoint.read(bytes), files: [bytes], metadata: [:], path: bytes.path)
+    }
+    if bytes.count >= 2, bytes[0] == 0x80, bytes[1] == 2 {
+      throw MeanderError(
+        .badData, "this is a bare pickle, as PyTorch wrote before version 1.6", at: bytes.path,
+        remedy: "Load it and save it again with a newer PyTorch, or as safetensors.")
+    }
+    return try open(safetensors: bytes)
   }
 
   /// The tensors of all shards that an index names. Every tensor of the index must stand in the shard it names.
-  static func open(shardsOf index: FileBytes, _ files: ModelFiles) throws -> TensorStore {
+  package static func open(shardsOf index: FileBytes, _ files: ModelFiles) throws -> TensorStore {
     guard let map = try JSON.parse(index)["weight_map"]?.object, map.count > 0 else {
       throw MeanderError(.badData, "the index must hold a weight_map", at: index.path)
     }
