@@ -2,25 +2,30 @@ import CMeanderKernels
 import Glibc
 import Synchronization
 
-/// A fixed team of threads of its own that computes by a deterministic split: worker i takes the i-th contiguous part.
+/// A fixed team of threads of its own that computes by a deterministic split into contiguous parts.
 ///
-/// The calling thread is worker 0. One thread dispatches at a time. Idle workers spin for some microseconds, then sleep.
+/// The calling thread is worker 0. One thread dispatches at a time. Worker i takes the i-th part, which is still in its
+/// cache; a part whose worker has not come (asleep, or its CPU busy with something else) is done by whoever is free, so
+/// a crowded machine slows the team down by no more than it must. Idle workers spin for some microseconds, then sleep.
 package final class WorkerTeam: Sendable {
   package let threads: Int
+  /// More threads than this do not join in: a round's parts are bits of one word.
+  private static let largest = 32
   private let shared: SharedWork
   private let others: [pthread_t]
   /// Memory of the dispatching thread, kept between calls and replaced by a larger one when it does not do.
   private let kept = Mutex<Storage>(Storage(byteCount: 0))
 
-  /// A team of `threads` workers, the caller included; at least one.
+  /// A team of `threads` workers, the caller included; at least one, and 32 at most.
   package init(threads: Int) {
-    precondition(threads >= 1 && threads <= 1024, "a team of \(threads) threads")
+    precondition(threads >= 1, "a team of \(threads) threads")
+    let threads = min(threads, WorkerTeam.largest)
     let shared = SharedWork()
     self.shared = shared
-    others = (1..<max(threads, 1)).compactMap { index in
+    others = (1..<threads).compactMap { index in
       var thread = pthread_t()
       // Safe: the box is retained here and released by the thread that takes it.
-      let argument = Unmanaged.passRetained(Worker(index: index, threads: threads, shared: shared)).toOpaque()
+      let argument = Unmanaged.passRetained(Worker(index: index, shared: shared)).toOpaque()
       let status = pthread_create(&thread, nil, { argument in
         guard let argument else { return nil }
         Unmanaged<Worker>.fromOpaque(argument).takeRetainedValue().loop()
@@ -58,14 +63,14 @@ package final class WorkerTeam: Sendable {
     let workers = min(threads, workers, grains)
     if workers == 1 { return body(0..<count) }
     withoutActuallyEscaping(body) { body in
-      shared.start(Job(count: count, grain: grain, grains: grains, workers: workers, body: body), others: others.count)
-      body(Job.part(0, of: workers, count: count, grain: grain, grains: grains))
+      shared.start(Job(count: count, grain: grain, grains: grains, workers: workers, body: body))
+      shared.take(0)
       shared.finish()
     }
   }
 }
 
-/// One dispatched piece of work.
+/// One dispatched piece of work, in `workers` parts.
 private struct Job {
   let count: Int
   let grain: Int
@@ -73,24 +78,22 @@ private struct Job {
   let workers: Int
   let body: (Range<Int>) -> Void
 
-  static func part(_ index: Int, of workers: Int, count: Int, grain: Int, grains: Int) -> Range<Int> {
-    let first = grains * index / workers * grain
-    return first..<min(count, grains * (index + 1) / workers * grain)
-  }
-
-  func run(_ index: Int) {
-    if index < workers { body(Job.part(index, of: workers, count: count, grain: grain, grains: grains)) }
+  func run(_ part: Int) {
+    let first = grains * part / workers * grain
+    body(first..<min(count, grains * (part + 1) / workers * grain))
   }
 }
 
-/// What dispatcher and workers share. A round begins when `round` grows and ends when `unfinished` is zero.
+/// What dispatcher and workers share: a round begins when `round` changes and ends when all its parts are done.
 private final class SharedWork: @unchecked Sendable {
-  // Safe as Sendable: `job` is written by the dispatcher only between rounds, when no worker reads it; `round`
-  // (releasing) and `unfinished` (acquiring) order the two. `isStopping` is written once, before the last round.
+  // Safe as Sendable: `job` is written by the dispatcher between rounds and read by whoever claimed a part of the round
+  // that `round` names; a round does not end before its claimed parts are done. `round` (releasing on start, acquiring
+  // on claim) and `done` (releasing, acquiring) order the two. `isStopping` is written once, before the last round.
   private var job: Job?
   private var isStopping = false
-  private let round = Atomic<Int>(0)
-  private let unfinished = Atomic<Int>(0)
+  /// The round's number above 32 bits that stand for its parts; a set bit is a part that nobody has claimed.
+  private let round = Atomic<UInt64>(0)
+  private let done = Atomic<Int>(0)
   private let sleepers = Atomic<Int>(0)
   private let lock: UnsafeMutablePointer<pthread_mutex_t>
   private let wake: UnsafeMutablePointer<pthread_cond_t>
@@ -112,30 +115,62 @@ private final class SharedWork: @unchecked Sendable {
     wake.deallocate()
   }
 
-  func start(_ job: Job, others: Int) {
+  func start(_ job: Job) {
     self.job = job
-    unfinished.store(others, ordering: .relaxed)
-    advance()
+    done.store(0, ordering: .relaxed)
+    advance(parts: (1 << UInt64(job.workers)) - 1)
   }
 
-  /// Waits for the other workers; they are running, so after some pauses it only offers its CPU.
+  /// Does what parts are left, then waits for those that others are at.
   func finish() {
+    guard let job else { return }
+    while let part = claimAny() { run(part) }
     var pauses = 0
-    while unfinished.load(ordering: .acquiring) > 0 {
+    while done.load(ordering: .acquiring) < job.workers {
       meander_pause()
       pauses += 1
       if pauses > SharedWork.patience { sched_yield() }
     }
-    job = nil
+    self.job = nil
+  }
+
+  /// Does part `index` of the current round, unless somebody has claimed it.
+  func take(_ index: Int) {
+    if claim(1 << UInt64(index)) { run(index) }
+  }
+
+  private func run(_ part: Int) {
+    job?.run(part)
+    done.wrappingAdd(1, ordering: .releasing)
+  }
+
+  private func claim(_ bit: UInt64) -> Bool {
+    var seen = round.load(ordering: .acquiring)
+    while seen & bit != 0 {
+      let (exchanged, now) = round.compareExchange(expected: seen, desired: seen & ~bit, ordering: .acquiringAndReleasing)
+      if exchanged { return true }
+      seen = now
+    }
+    return false
+  }
+
+  private func claimAny() -> Int? {
+    while true {
+      let parts = UInt32(truncatingIfNeeded: round.load(ordering: .acquiring))
+      if parts == 0 { return nil }
+      let part = parts.trailingZeroBitCount
+      if claim(1 << UInt64(part)) { return part }
+    }
   }
 
   func stop() {
     isStopping = true
-    advance()
+    advance(parts: 0)
   }
 
-  private func advance() {
-    round.wrappingAdd(1, ordering: .sequentiallyConsistent)
+  private func advance(parts: UInt64) {
+    let number = (round.load(ordering: .relaxed) >> 32) &+ 1
+    round.store(number << 32 | parts, ordering: .sequentiallyConsistent)
     // A worker counts itself as a sleeper before it looks at the round for the last time, so none is missed.
     if sleepers.load(ordering: .sequentiallyConsistent) > 0 {
       pthread_mutex_lock(lock)
@@ -144,47 +179,42 @@ private final class SharedWork: @unchecked Sendable {
     }
   }
 
-  /// Waits for a round after `last`; nil when the team stops.
-  func next(after last: Int) -> Int? {
+  /// Waits for a round after `last` and returns its number; nil when the team stops.
+  func next(after last: UInt64) -> UInt64? {
     var pauses = 0
-    while round.load(ordering: .acquiring) == last {
+    while number == last {
       meander_pause()
       pauses += 1
       if pauses > SharedWork.patience { sleep(after: last) }
     }
-    return isStopping ? nil : round.load(ordering: .acquiring)
+    return isStopping ? nil : number
   }
 
-  private func sleep(after last: Int) {
+  private var number: UInt64 { round.load(ordering: .sequentiallyConsistent) >> 32 }
+
+  private func sleep(after last: UInt64) {
     pthread_mutex_lock(lock)
     sleepers.wrappingAdd(1, ordering: .sequentiallyConsistent)
-    while round.load(ordering: .sequentiallyConsistent) == last { pthread_cond_wait(wake, lock) }
+    while number == last { pthread_cond_wait(wake, lock) }
     sleepers.wrappingSubtract(1, ordering: .sequentiallyConsistent)
     pthread_mutex_unlock(lock)
-  }
-
-  func work(_ index: Int) {
-    job?.run(index)
-    unfinished.wrappingSubtract(1, ordering: .releasing)
   }
 }
 
 private final class Worker {
   let index: Int
-  let threads: Int
   let shared: SharedWork
 
-  init(index: Int, threads: Int, shared: SharedWork) {
+  init(index: Int, shared: SharedWork) {
     self.index = index
-    self.threads = threads
     self.shared = shared
   }
 
   func loop() {
-    var round = 0
+    var round: UInt64 = 0
     while let next = shared.next(after: round) {
       round = next
-      shared.work(index)
+      shared.take(index)
     }
   }
 }
