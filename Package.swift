@@ -60,7 +60,7 @@ let package = Package(
 
     tests("MeanderKernelsTests", ["CMeanderKernels", "MeanderKernels"]),
     tests("MeanderFilesTests", ["MeanderFiles"]),
-    tests("MeanderTextTests", ["MeanderText"]),
+    tests("MeanderTextTests", ["MeanderErrors", "MeanderFiles", "MeanderText"]),
     tests("MeanderModelsTests", ["MeanderErrors", "MeanderFiles", "MeanderKernels", "MeanderModels"]),
     tests("MeanderTasksTests", ["MeanderTasks"]),
     tests("MeanderTrainingTests", ["MeanderTraining"]),

@@ -53,7 +53,7 @@ package struct JSONObject: Sendable, Equatable {
 
   package private(set) var members: [Member] = []
   // Place by key, once there are more members than a look along them is worth.
-  private var places: [String: Int] = [:]
+  private var places: [ExactKey: Int] = [:]
   private static let scanned = 8
 
   package init() {}
@@ -72,11 +72,11 @@ package struct JSONObject: Sendable, Equatable {
   /// Adds a member at the end; false, and nothing added, where the key is there already. Amortized O(1).
   package mutating func append(_ key: String, _ value: JSON) -> Bool {
     if members.count == Self.scanned {
-      for (place, member) in members.enumerated() { places[member.key] = place }
+      for (place, member) in members.enumerated() { places[ExactKey(text: member.key)] = place }
     }
     if members.count >= Self.scanned {
-      if let earlier = places.updateValue(members.count, forKey: key) {
-        places[key] = earlier
+      if let earlier = places.updateValue(members.count, forKey: ExactKey(text: key)) {
+        places[ExactKey(text: key)] = earlier
         return false
       }
     } else if place(key) != nil {
@@ -89,7 +89,21 @@ package struct JSONObject: Sendable, Equatable {
   package static func == (a: JSONObject, b: JSONObject) -> Bool { a.members == b.members }
 
   private func place(_ key: String) -> Int? {
-    members.count > Self.scanned ? places[key] : members.firstIndex { $0.key == key }
+    let exact = ExactKey(text: key)
+    return members.count > Self.scanned
+      ? places[exact] : members.firstIndex { ExactKey(text: $0.key) == exact }
+  }
+}
+
+/// A key as JSON compares them, code by code: Swift's strings are equal where they are canonically equivalent, and
+/// vocabularies hold such pairs side by side.
+private struct ExactKey: Hashable, Sendable {
+  let text: String
+
+  static func == (a: ExactKey, b: ExactKey) -> Bool { a.text.utf8.elementsEqual(b.text.utf8) }
+
+  func hash(into hasher: inout Hasher) {
+    for byte in text.utf8 { hasher.combine(byte) }
   }
 }
 

@@ -1,0 +1,42 @@
+import MeanderErrors
+import MeanderFiles
+
+extension Tokenizer {
+  /// Finds and reads a model's tokenizer: `tokenizer.json`, `tokenizer.model`, `rwkv_vocab*.txt`, in this order; a model that
+  /// has none, and whose vocabulary is the 256 bytes, speaks bytes.
+  ///
+  /// Throws `.badData` for a file that is damaged, `.unsupported` for one that asks for what is not understood, naming it.
+  package static func load(_ files: ModelFiles) throws -> Tokenizer {
+    if let file = try files.file("tokenizer.json") {
+      var parts = try TokenizerFile(file).tokenizer()
+      try addHints(files, to: &parts)
+      return Tokenizer(parts)
+    }
+    let configuration = try json("config.json", of: files)
+    if let size = configuration?["vocab_size"]?.integer, size == 256 { return .bytes }
+    throw MeanderError(
+      .notFound, "the model has no tokenizer that is understood", at: files.name,
+      remedy: "Put its tokenizer.json, tokenizer.model or rwkv_vocab….txt beside the weights.")
+  }
+
+  /// The ids that begin and end a text, as the files beside the tokenizer name them.
+  private static func addHints(_ files: ModelFiles, to parts: inout Parts) throws {
+    let hints = try json("tokenizer_config.json", of: files)
+    func id(_ key: String) -> Int32? {
+      let value = hints?[key]
+      return (value?.string ?? value?["content"]?.string).flatMap { parts.pieces.id(of: Array($0.utf8)) }
+    }
+    if let begin = id("bos_token") { parts.beginOfText = begin }
+    if let end = id("eos_token") { parts.endOfText.insert(end) }
+    for name in ["generation_config.json", "config.json"] {
+      guard let ends = try json(name, of: files)?["eos_token_id"] else { continue }
+      for end in ends.array ?? [ends] {
+        if let id = end.integer.flatMap({ Int32(exactly: $0) }), parts.pieces.holds(id) { parts.endOfText.insert(id) }
+      }
+    }
+  }
+
+  private static func json(_ name: String, of files: ModelFiles) throws -> JSON? {
+    try files.file(name).map { try JSON.parse($0) }
+  }
+}
