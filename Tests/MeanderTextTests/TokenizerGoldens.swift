@@ -41,6 +41,7 @@ struct TokenizerGoldens {
 
   static let names = [
     "bpe-neox", "bpe-llama3", "bpe-qwen", "bpe-smollm", "bpe-llama2", "bpe-llama2-metaspace", "unigram-metaspace",
+    "sentencepiece-unigram", "sentencepiece-bpe", "rwkv-world", "gpt-neox-20b",
   ]
 }
 

@@ -12,6 +12,15 @@ extension Tokenizer {
       try addHints(files, to: &parts)
       return Tokenizer(parts)
     }
+    if let file = try files.file("tokenizer.model") {
+      var parts = try SentencePieceFile(file).tokenizer()
+      try addHints(files, to: &parts)
+      try addTemplate(files, to: &parts)
+      return Tokenizer(parts)
+    }
+    for name in files.fileNames where name.hasPrefix("rwkv_vocab") && name.hasSuffix(".txt") {
+      if let file = try files.file(name) { return Tokenizer(try WorldVocabulary(file).tokenizer()) }
+    }
     let configuration = try json("config.json", of: files)
     if let size = configuration?["vocab_size"]?.integer, size == 256 { return .bytes }
     throw MeanderError(
@@ -34,6 +43,13 @@ extension Tokenizer {
         if let id = end.integer.flatMap({ Int32(exactly: $0) }), parts.pieces.holds(id) { parts.endOfText.insert(id) }
       }
     }
+  }
+
+  /// sentencepiece knows no template: whether a text is begun and ended by tokens stands beside it.
+  private static func addTemplate(_ files: ModelFiles, to parts: inout Parts) throws {
+    let hints = try json("tokenizer_config.json", of: files)
+    if hints?["add_bos_token"]?.bool ?? false, let begin = parts.beginOfText { parts.prefix = [begin] }
+    if hints?["add_eos_token"]?.bool ?? false, let end = parts.endOfText.min() { parts.suffix = [end] }
   }
 
   private static func json(_ name: String, of files: ModelFiles) throws -> JSON? {
