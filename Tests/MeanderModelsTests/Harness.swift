@@ -64,9 +64,12 @@ struct GoldenModel: Sendable, CustomTestStringConvertible {
   static let all = [
     GoldenModel(folder: "mamba2-bf16", goldens: "mamba2-bf16"),
     GoldenModel(folder: "mamba2-defaults", goldens: "mamba2-defaults"),
+    GoldenModel(folder: "mamba2-defaults-original", goldens: "mamba2-defaults"),
     GoldenModel(folder: "mamba2-groups", goldens: "mamba2-groups"),
     GoldenModel(folder: "mamba2-tied", goldens: "mamba2-tied"),
+    GoldenModel(folder: "mamba2-tied-original", goldens: "mamba2-tied"),
     GoldenModel(folder: "mamba1", goldens: "mamba1"),
+    GoldenModel(folder: "mamba1-original", goldens: "mamba1"),
   ]
 
   var files: ModelFiles { Fixture.model(folder) }

@@ -36,6 +36,15 @@ import Testing
     #expect(error?.code == .limit)
   }
 
+  @Test func oneModelInTwoLayoutsIsOneModel() throws {
+    let twin = try LanguageModel.load(Fixture.model("mamba2-tied"), table: .best, compute: .fp32)
+    let original = try LanguageModel.load(Fixture.model("mamba2-tied-original"), table: .best, compute: .fp32)
+    #expect(twin.facts.parameters == original.facts.parameters)
+    let other = try LanguageModel.load(Fixture.model("mamba2-defaults"), table: .best, compute: .fp32)
+    #expect(twin.fingerprint != other.fingerprint)
+    #expect(twin.fingerprint == (try LanguageModel.load(Fixture.model("mamba2-tied"), table: .best, compute: .fp32).fingerprint))
+  }
+
   @Test func theGateTransformsIdentityIsNothing() throws {
     let plain = try Harness(Fixture.model("mamba2-groups"))
     let ids = (0..<90).map { Int32($0) }
