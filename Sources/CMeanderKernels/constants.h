@@ -38,6 +38,9 @@
       1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0
 #define EXPD_FIRST (1.0 / 6227020800.0)
 
+// A head's pending log-decay is folded into its state below this. The state is then at most e^16 = 9e6 times its true
+// value, far from overflow, and a fold, which costs a multiplication for every element, is rare.
+#define FOLD_BELOW -16.0
 // A fold factor below the smallest normal number is zero: what it would keep is far below the state's rounding.
 #define SMALLEST_NORMAL 0x1p-126f
 

@@ -34,7 +34,7 @@ static void gate(const meander_gates *job, size_t token, size_t head) {
   job->total[head] += log_decay;
   double pending = job->pending[head] + log_decay;
   double decay = meander_exp(pending), insertion = (double)job->insertion[head] * (double)d;
-  bool folds = pending < -1.0;
+  bool folds = pending < FOLD_BELOW;
   job->pending[head] = folds ? 0 : pending;
   float factor = folds ? (float)decay : 1.0f;
   float *gates = job->gates + token * job->gates_stride + head;
@@ -69,9 +69,9 @@ static void scan_place(const meander_scan *job, size_t head, size_t p) {
 }
 
 void meander_scalar_scan(const meander_scan *job, size_t first_block, size_t end_block) {
-  const size_t blocks = (job->head_width + MEANDER_BLOCK - 1) / MEANDER_BLOCK;
+  const size_t blocks = (job->head_width + MEANDER_SCAN_BLOCK - 1) / MEANDER_SCAN_BLOCK;
   for (size_t index = first_block; index < end_block; index++) {
-    size_t first = index % blocks * MEANDER_BLOCK, end = first + MEANDER_BLOCK;
+    size_t first = index % blocks * MEANDER_SCAN_BLOCK, end = first + MEANDER_SCAN_BLOCK;
     if (end > job->head_width) end = job->head_width;
     for (size_t p = first; p < end; p++) scan_place(job, index / blocks, p);
   }

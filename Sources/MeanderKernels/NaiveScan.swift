@@ -27,6 +27,7 @@ package enum Naive {
   /// Mamba-2: h = a·h + w·(x ⊗ B), y = C·h + D·x, with the gate transform.
   ///
   /// x: T × (H·P); dt (raw): T × H; b, c: T × (G·N); skip (D): H; state: (H·N) × P, moved on. Returns y: T × (H·P).
+  @specialized(where Real == Double)
   package static func selectiveScan<Real: NaiveReal>(
     x: [Real], dt: [Real], b: [Real], c: [Real], heads: [HeadGate], skip: [Real], state: inout [Real], groups: Int,
     tokens: Int
@@ -63,6 +64,7 @@ package enum Naive {
   /// Mamba-1: h[n] = exp(dt·A[n])·h[n] + dt·x·B[n], y = C·h + D·x for each of I channels.
   ///
   /// x, dt (after softplus): T × I; rate (A): N × I; b, c: T × N; skip (D): I; state: N × I, moved on. Returns T × I.
+  @specialized(where Real == Double)
   package static func channelScan<Real: NaiveReal>(
     x: [Real], dt: [Real], rate: [Real], b: [Real], c: [Real], skip: [Real], state: inout [Real], tokens: Int
   ) -> [Real] {

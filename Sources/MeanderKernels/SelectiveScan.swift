@@ -6,13 +6,14 @@ import CMeanderKernels
 // (fp64). Per token and head, with d = softplus(dt + bias) clamped to the time-step limits:
 //
 //     d = sD·d; d = 0 where d is below the threshold; l = rate·d + ln cA (fp64); total += l; s += l
-//     s < -1:  f = exp(s), i = sB·d,         e = 1, then s = 0        (the pending decay is folded into g)
-//     else:    f = 1,      i = sB·d·exp(-s), e = exp(s)               (what comes in is scaled up instead)
+//     s < -16:  f = exp(s), i = sB·d,         e = 1, then s = 0       (the pending decay is folded into g)
+//     else:     f = 1,      i = sB·d·exp(-s), e = exp(s)              (what comes in is scaled up instead)
 //     g[n, p] = B[n]·(i·x[p]) + f·g[n, p]
 //     y[p] = D·x[p] + e·Σ_n C[n]·g[n, p]
 //
 // So a head that remembers a million tokens never multiplies its state by 1 - 1e-9 in fp32, which would forget at a
-// wrong rate or never. Folds depend on the stream alone, so every cut of it gives the same bits.
+// wrong rate or never, and most tokens of most heads need no multiplication by a decay at all. Folds depend on the stream
+// alone, so every cut of it gives the same bits. Whoever looks at a state must multiply it by exp(s).
 
 /// What shapes one head's gates: its own numbers, and the knobs of the gate transform.
 package struct HeadGate: Sendable {
@@ -114,8 +115,9 @@ extension Kernels {
       skip_per_channel: skip.columns != heads, state: state.base, y: y?.base, y_stride: y?.stride ?? 0,
       tokens: x.rows, outputs: outputs, heads: heads, groups: groups, head_width: width, state_size: size)
     let function = functions.scan
+    let blocks = (width + Int(MEANDER_SCAN_BLOCK) - 1) / Int(MEANDER_SCAN_BLOCK)
     withUnsafePointer(to: job) { job in
-      team.split(heads * ((width + 15) / 16), workers: sharing(operations: 2 * x.rows * state.rows * width)) {
+      team.split(heads * blocks, workers: sharing(operations: 2 * x.rows * state.rows * width)) {
         function(job, $0.lowerBound, $0.upperBound)
       }
     }

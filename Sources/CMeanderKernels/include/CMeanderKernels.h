@@ -12,8 +12,10 @@
 // Every accumulation runs in one fixed order with fused multiply-add, or in 16 partial sums joined by a fixed tree; so
 // all tables give the same bits too.
 
-/// Outputs in a panel of packed weights, channels in a block of the scan, and partial sums of every reduction.
+/// Outputs in a panel of packed weights, and partial sums of every reduction.
 #define MEANDER_BLOCK 16
+/// Places of a head's width in a block of the scan.
+#define MEANDER_SCAN_BLOCK 32
 
 /// y[t, o] = (adding ? y[t, o] : 0) + (Σ_k x[t, k]·w[o, k] + bias[o]), k ascending.
 /// The weight is fp32 [panel][inner][16], or bf16 [panel][inner / 2][16][2] (an odd inner dimension padded by zeros).

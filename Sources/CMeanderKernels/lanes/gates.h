@@ -17,7 +17,7 @@ INLINE void NAME(gate)(NAME(head_lanes) *heads, vec dt, vec *f, vec *i, vec *e) 
   vecd pending = heads->pending + log_decay;
   vecd decay = exp_double(pending);
   vecd insert = __builtin_convertvector(heads->insertion, vecd) * __builtin_convertvector(d, vecd);
-  longs folds = pending < -1.0;
+  longs folds = pending < FOLD_BELOW;
   heads->pending = pick_double(folds, (vecd)0, pending);
   vec factor = __builtin_convertvector(pick_double(folds, decay, (vecd)1), vec);
   *f = pick(factor < SMALLEST_NORMAL, splat(0), factor);

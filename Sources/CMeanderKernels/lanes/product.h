@@ -21,6 +21,8 @@
 typedef struct {
   size_t row, panel, from, to;
   float *sums;
+  // bf16 weights of this place in fp32, [panel][k][16], where many rows share the work of widening them.
+  const float *widened;
 } NAME(place);
 
 INLINE void NAME(finish)(const meander_product *job, vec sum, size_t row, size_t output) {
@@ -45,15 +47,16 @@ INLINE void NAME(step)(vec *sum, size_t rows, size_t vectors, const vec *w, cons
   }
 }
 
-INLINE void NAME(accumulate)(const meander_product *job, NAME(place) at, vec *sum, size_t rows, size_t panels) {
-  const size_t vectors = panels * BLOCK_VECTORS, panel_stride = job->inner * MEANDER_BLOCK;
-  const float *x = job->x + at.row * job->x_stride;
-  const float *weight = (const float *)job->weight + at.panel * panel_stride;
+INLINE void NAME(accumulate)(
+    const meander_product *job, NAME(place) at, const float *weight, size_t panel_stride, vec *sum, size_t rows,
+    size_t panels) {
+  const size_t vectors = panels * BLOCK_VECTORS, stride = job->x_stride;
+  const float *x = job->x + at.row * stride;
   vec w[TILE_VECTORS];
-  for (size_t k = at.from; k < at.to; k++) {
+  for (size_t k = at.from; k < at.to; k++, weight += MEANDER_BLOCK) {
     UNROLL for (size_t v = 0; v < vectors; v++)
-      w[v] = load(weight + v / BLOCK_VECTORS * panel_stride + k * MEANDER_BLOCK + v % BLOCK_VECTORS * LANES);
-    NAME(step)(sum, rows, vectors, w, x + k, job->x_stride);
+      w[v] = load(weight + v / BLOCK_VECTORS * panel_stride + v % BLOCK_VECTORS * LANES);
+    NAME(step)(sum, rows, vectors, w, x + k, stride);
   }
 }
 
@@ -79,10 +82,13 @@ INLINE void NAME(tile)(const meander_product *job, NAME(place) at, size_t rows, 
   const size_t vectors = panels * BLOCK_VECTORS;
   vec sum[TILE_VECTORS];
   UNROLL for (size_t i = 0; i < rows * vectors; i++) sum[i] = at.from ? load(at.sums + i * LANES) : splat(0);
-  if (job->is_bf16) {
+  if (at.widened) {
+    NAME(accumulate)(job, at, at.widened, INNER_BLOCK * MEANDER_BLOCK, sum, rows, panels);
+  } else if (job->is_bf16) {
     NAME(accumulate_bf16)(job, at, sum, rows, panels);
   } else {
-    NAME(accumulate)(job, at, sum, rows, panels);
+    const float *weight = (const float *)job->weight + (at.panel * job->inner + at.from) * MEANDER_BLOCK;
+    NAME(accumulate)(job, at, weight, job->inner * MEANDER_BLOCK, sum, rows, panels);
   }
   UNROLL for (size_t r = 0; r < rows; r++)
     UNROLL for (size_t v = 0; v < vectors; v++) {
@@ -115,14 +121,32 @@ INLINE size_t NAME(next_rows)(size_t left) {
   return (left + 1) / 2;
 }
 
+// bf16 weights of `panels` panels from k = `from` to `to` (an odd end: one column more) as [panel][k - from][16].
+INLINE void NAME(widen)(const meander_product *job, NAME(place) at, size_t panels, float *to) {
+  const size_t panel_stride = (job->inner + 1) / 2 * MEANDER_BLOCK;
+  for (size_t panel = 0; panel < panels; panel++) {
+    const float *pairs = (const float *)job->weight + (at.panel + panel) * panel_stride + at.from / 2 * MEANDER_BLOCK;
+    float *out = to + panel * INNER_BLOCK * MEANDER_BLOCK;
+    for (size_t k = at.from; k < at.to; k += 2, pairs += MEANDER_BLOCK, out += 2 * MEANDER_BLOCK)
+      UNROLL for (size_t v = 0; v < BLOCK_VECTORS; v++) {
+        ints pair = bits(load(pairs + v * LANES));
+        store(out + v * LANES, floats(pair << 16));
+        store(out + MEANDER_BLOCK + v * LANES, floats(pair & (int32_t)0xffff0000));
+      }
+  }
+}
+
 static void NAME(row_block)(const meander_product *job, size_t first_row, size_t end_row, size_t panel, size_t panels) {
   float sums[ROW_BLOCK * TILE_PANELS * MEANDER_BLOCK];
+  float widened[TILE_PANELS * INNER_BLOCK * MEANDER_BLOCK];
+  const bool widens = job->is_bf16 && end_row - first_row > 2 * TILE_ROWS;
   size_t from = 0;
   do {
     size_t to = job->inner - from > INNER_BLOCK ? from + INNER_BLOCK : job->inner, rows;
-    for (size_t row = first_row; row < end_row; row += rows) {
-      rows = NAME(next_rows)(end_row - row);
-      NAME(place) at = {row, panel, from, to, sums + (row - first_row) * panels * MEANDER_BLOCK};
+    NAME(place) at = {first_row, panel, from, to, sums, widens ? widened : 0};
+    if (widens) NAME(widen)(job, at, panels, widened);
+    for (; at.row < end_row; at.row += rows, at.sums += rows * panels * MEANDER_BLOCK) {
+      rows = NAME(next_rows)(end_row - at.row);
       if (panels == 1) {
         NAME(rows_of_tile)(job, at, rows, 1);
       } else {
@@ -137,7 +161,7 @@ static void NAME(row_block)(const meander_product *job, size_t first_row, size_t
 static void NAME(few_rows)(const meander_product *job, size_t row, size_t rows, size_t panel, size_t end_panel) {
   while (panel < end_panel) {
     size_t left = end_panel - panel;
-    NAME(place) at = {row, panel, 0, job->inner, 0};
+    NAME(place) at = {row, panel, 0, job->inner, 0, 0};
     if (rows == 1 && left >= ROW_PANELS) {
       NAME(tile)(job, at, 1, ROW_PANELS);
       panel += ROW_PANELS;

@@ -1,46 +1,57 @@
 // The selective scan. Lanes are places p of a head's width; a tile of tokens passes over the state between one load and
 // one store of it, each element seeing the same operations in the same order as token by token.
 
-#if LANES == 16
-#define TILE_TOKENS 4
-#else
-#define TILE_TOKENS 3
-#endif
+// Four tokens divide the cost of loading and storing the state; their outputs and insertions fill the registers.
+#define SCAN_TOKENS 4
+#define SCAN_WIDTH (LANES == 16 ? 32 : 16)
 // Tokens that pass over one block of a head before the next block's turn: their B and C stay in L2.
 #define TOKEN_BLOCK 64
 
 // What a tile reads, beside its job: one head's place and the group's columns.
 typedef struct {
-  size_t head, first_p, token;
+  size_t head, first_p, token, width, b_stride, c_stride;
   const float *b, *c;
   float *state;
 } NAME(scan_place);
 
+// What a tile keeps in registers: each token's insertion and output at the tile's places.
+typedef struct {
+  vec u[SCAN_TOKENS][SCAN_WIDTH / LANES], y[SCAN_TOKENS][SCAN_WIDTH / LANES], f[SCAN_TOKENS];
+} NAME(scan_sums);
+
+// Row n of a head's state, `b` and `c` pointing at that n of the first token.
+INLINE void NAME(scan_row)(
+    NAME(scan_sums) *sums, NAME(scan_place) at, size_t tokens, size_t vectors, bool has_output, bool folds) {
+  vec g[SCAN_WIDTH / LANES];
+  UNROLL for (size_t v = 0; v < vectors; v++) g[v] = load(at.state + v * LANES);
+  UNROLL for (size_t t = 0; t < tokens; t++) {
+    vec b = splat(at.b[t * at.b_stride]);
+    UNROLL for (size_t v = 0; v < vectors; v++) g[v] = fma_(b, sums->u[t][v], folds ? sums->f[t] * g[v] : g[v]);
+    if (!has_output) continue;
+    vec c = splat(at.c[t * at.c_stride]);
+    UNROLL for (size_t v = 0; v < vectors; v++) sums->y[t][v] = fma_(c, g[v], sums->y[t][v]);
+  }
+  UNROLL for (size_t v = 0; v < vectors; v++) store(at.state + v * LANES, g[v]);
+}
+
 INLINE void NAME(scan_tile)(
     const meander_scan *job, NAME(scan_place) at, size_t tokens, size_t vectors, bool has_output, bool folds) {
-  vec u[TILE_TOKENS][BLOCK_VECTORS], y[TILE_TOKENS][BLOCK_VECTORS], f[TILE_TOKENS];
-  const size_t width = job->head_width, column = at.head * width + at.first_p;
+  NAME(scan_sums) sums;
+  const size_t column = at.head * at.width + at.first_p, size = job->state_size;
   const float *gates = job->gates + at.token * job->gates_stride + at.head;
   UNROLL for (size_t t = 0; t < tokens; t++) {
-    f[t] = splat(gates[t * job->gates_stride]);
+    sums.f[t] = splat(gates[t * job->gates_stride]);
     float insertion = gates[t * job->gates_stride + job->heads];
     UNROLL for (size_t v = 0; v < vectors; v++) {
-      u[t][v] = load(job->x + (at.token + t) * job->x_stride + column + v * LANES) * insertion;
-      y[t][v] = splat(0);
+      sums.u[t][v] = load(job->x + (at.token + t) * job->x_stride + column + v * LANES) * insertion;
+      sums.y[t][v] = splat(0);
     }
   }
-  float *state = at.state;
-  for (size_t n = 0; n < job->state_size; n++, state += width) {
-    vec g[BLOCK_VECTORS];
-    UNROLL for (size_t v = 0; v < vectors; v++) g[v] = load(state + v * LANES);
-    UNROLL for (size_t t = 0; t < tokens; t++) {
-      vec b = splat(at.b[t * job->b_stride + n]);
-      UNROLL for (size_t v = 0; v < vectors; v++) g[v] = fma_(b, u[t][v], folds ? f[t] * g[v] : g[v]);
-      if (!has_output) continue;
-      vec c = splat(at.c[t * job->c_stride + n]);
-      UNROLL for (size_t v = 0; v < vectors; v++) y[t][v] = fma_(c, g[v], y[t][v]);
-    }
-    UNROLL for (size_t v = 0; v < vectors; v++) store(state + v * LANES, g[v]);
+  for (size_t n = 0; n < size; n++) {
+    NAME(scan_row)(&sums, at, tokens, vectors, has_output, folds);
+    at.state += at.width;
+    at.b += 1;
+    if (has_output) at.c += 1;
   }
   if (!has_output) return;
   const float *skip = job->skip + (job->skip_per_channel ? column : at.head);
@@ -50,7 +61,7 @@ INLINE void NAME(scan_tile)(
     UNROLL for (size_t v = 0; v < vectors; v++) {
       vec x = load(job->x + (at.token + t) * job->x_stride + column + v * LANES);
       vec d = job->skip_per_channel ? load(skip + v * LANES) : splat(*skip);
-      store(out + v * LANES, fma_(d, x, y[t][v] * e));
+      store(out + v * LANES, fma_(d, x, sums.y[t][v] * e));
     }
   }
 }
@@ -71,6 +82,12 @@ INLINE void NAME(scan_place_alone)(const meander_scan *job, NAME(scan_place) at,
   *out = __builtin_fmaf(d, x, y * gates[2 * job->heads]);
 }
 
+INLINE NAME(scan_place) NAME(further)(NAME(scan_place) at, size_t places) {
+  at.first_p += places;
+  at.state += places;
+  return at;
+}
+
 INLINE void NAME(scan_tokens)(
     const meander_scan *job, NAME(scan_place) at, size_t tokens, size_t vectors, bool has_output) {
   const float *gates = job->gates + at.token * job->gates_stride + at.head;
@@ -86,52 +103,53 @@ INLINE void NAME(scan_tokens)(
 }
 
 // Tokens [first, end), all with or all without output, over `count` places from `place.first_p`.
-static void NAME(scan_run)(
+INLINE void NAME(scan_run)(
     const meander_scan *job, NAME(scan_place) at, size_t count, size_t first, size_t end, bool has_output) {
   const size_t group = at.head / (job->heads / job->groups), skipped = job->tokens - job->outputs;
   for (size_t token = first; token < end;) {
-    size_t tokens = end - token >= TILE_TOKENS ? TILE_TOKENS : 1, done = 0;
+    size_t tokens = end - token >= SCAN_TOKENS ? SCAN_TOKENS : 1, done = 0;
     at.token = token;
     at.b = job->b + token * job->b_stride + group * job->state_size;
     at.c = has_output ? job->c + (token - skipped) * job->c_stride + group * job->state_size : 0;
-    if (count == MEANDER_BLOCK) {
-      if (tokens == TILE_TOKENS) NAME(scan_tokens)(job, at, TILE_TOKENS, BLOCK_VECTORS, has_output);
-      else NAME(scan_tokens)(job, at, 1, BLOCK_VECTORS, has_output);
-      done = count;
-    } else {
-      tokens = 1;
-      for (; done + LANES <= count; done += LANES) {
-        NAME(scan_place) part = at;
-        part.first_p += done;
-        part.state += done;
-        NAME(scan_tokens)(job, part, 1, 1, has_output);
+    for (; done + SCAN_WIDTH <= count; done += SCAN_WIDTH) {
+      if (tokens == SCAN_TOKENS)
+        NAME(scan_tokens)(job, NAME(further)(at, done), SCAN_TOKENS, SCAN_WIDTH / LANES, has_output);
+      else
+        NAME(scan_tokens)(job, NAME(further)(at, done), 1, SCAN_WIDTH / LANES, has_output);
+    }
+    for (; done + LANES <= count; done += LANES) {
+      if (tokens == SCAN_TOKENS) NAME(scan_tokens)(job, NAME(further)(at, done), SCAN_TOKENS, 1, has_output);
+      else NAME(scan_tokens)(job, NAME(further)(at, done), 1, 1, has_output);
+    }
+    for (; done < count; done++)
+      for (size_t t = 0; t < tokens; t++) {
+        NAME(scan_place) one = NAME(further)(at, done);
+        one.token += t;
+        one.b += t * job->b_stride;
+        if (has_output) one.c += t * job->c_stride;
+        NAME(scan_place_alone)(job, one, has_output);
       }
-    }
-    for (; done < count; done++) {
-      NAME(scan_place) one = at;
-      one.first_p += done;
-      one.state += done;
-      NAME(scan_place_alone)(job, one, has_output);
-    }
     token += tokens;
   }
 }
 
-// Blocks of 16 places, head by head; a head's last block may be smaller.
+// Blocks of places, head by head; a head's last block may be smaller.
 static void NAME(scan)(const meander_scan *job, size_t first_block, size_t end_block) {
-  const size_t width = job->head_width, blocks = (width + MEANDER_BLOCK - 1) / MEANDER_BLOCK;
+  const size_t width = job->head_width, blocks = (width + MEANDER_SCAN_BLOCK - 1) / MEANDER_SCAN_BLOCK;
   const size_t skipped = job->tokens - job->outputs;
   for (size_t first = 0; first < job->tokens; first += TOKEN_BLOCK) {
     size_t end = job->tokens - first > TOKEN_BLOCK ? first + TOKEN_BLOCK : job->tokens;
     size_t silent = skipped < first ? first : skipped < end ? skipped : end;
     for (size_t index = first_block; index < end_block; index++) {
-      size_t head = index / blocks, p = index % blocks * MEANDER_BLOCK;
-      size_t count = width - p < MEANDER_BLOCK ? width - p : MEANDER_BLOCK;
-      NAME(scan_place) at = {head, p, 0, 0, 0, job->state + head * job->state_size * width + p};
+      size_t head = index / blocks, p = index % blocks * MEANDER_SCAN_BLOCK;
+      size_t count = width - p < MEANDER_SCAN_BLOCK ? width - p : MEANDER_SCAN_BLOCK;
+      NAME(scan_place) at = {
+          head, p, 0, width, job->b_stride, job->c_stride, 0, 0, job->state + head * job->state_size * width + p};
       NAME(scan_run)(job, at, count, first, silent, false);
       NAME(scan_run)(job, at, count, silent, end, true);
     }
   }
 }
-#undef TILE_TOKENS
+#undef SCAN_TOKENS
+#undef SCAN_WIDTH
 #undef TOKEN_BLOCK

@@ -1,0 +1,63 @@
+import MeanderKernels
+import MeanderTestSupport
+import Testing
+
+@Suite struct ChannelScanTests {
+  struct Case {
+    let x, dt, rate, b, c, skip, state: Matrix
+
+    init(tokens: Int, channels: Int, size: Int) {
+      x = .random(tokens, channels, seed: 1)
+      dt = .random(tokens, channels, seed: 2, scale: 0.3)
+      kernels().softplus(dt, into: dt)
+      rate = .random(size, channels, seed: 3)
+      for n in 0..<size { for i in 0..<channels { rate[n, i] = -abs(rate[n, i]) } }
+      b = .random(tokens, size, seed: 4)
+      c = .random(tokens, size, seed: 5)
+      skip = .random(1, channels, seed: 6)
+      state = .random(size, channels, seed: 7)
+    }
+
+    func run(_ kernels: Kernels, pieces: [Int]) -> (y: Matrix, state: Matrix) {
+      let (y, moved) = (Matrix(rows: x.rows, columns: x.columns), state.copied())
+      var start = 0
+      for piece in pieces {
+        let part = start..<(start + piece)
+        kernels.channelScan(
+          x: x.rows(part), dt: dt.rows(part), rate: rate, b: b.rows(part), c: c.rows(part), skip: skip, state: moved,
+          outputs: piece, into: y.rows(part))
+        start += piece
+      }
+      return (y, moved)
+    }
+  }
+
+  @Test(arguments: [(1, 1, 1), (3, 17, 4), (65, 40, 16), (257, 15, 5)])
+  func `agrees with the naive recurrence and with the reference`(tokens: Int, channels: Int, size: Int) throws {
+    let shape = Case(tokens: tokens, channels: channels, size: size)
+    let (y, state) = shape.run(kernels(threads: 2), pieces: [tokens])
+    var expected = shape.state.array().map(Double.init)
+    let expectedY = Naive.channelScan(
+      x: shape.x.array().map(Double.init), dt: shape.dt.array().map(Double.init),
+      rate: shape.rate.array().map(Double.init), b: shape.b.array().map(Double.init),
+      c: shape.c.array().map(Double.init), skip: shape.skip.array().map(Double.init), state: &expected, tokens: tokens)
+    expectClose(y.array().map(Double.init), expectedY, "y")
+    expectClose(state.array().map(Double.init), expected, "state")
+    let reference = shape.run(kernels(try .named("scalar")), pieces: [tokens])
+    for table in everyTable {
+      let result = shape.run(kernels(table, threads: 3), pieces: [tokens])
+      #expect(bits(result.y) == bits(reference.y), "\(table.name)")
+      #expect(bits(result.state) == bits(reference.state), "\(table.name)")
+    }
+  }
+
+  @Test func `gives the same bits for every cut`() {
+    let shape = Case(tokens: 30, channels: 20, size: 6)
+    let whole = shape.run(kernels(), pieces: [30])
+    for pieces in [[1, 29], [7, 7, 16], [Int](repeating: 1, count: 30)] {
+      let cut = shape.run(kernels(threads: 2), pieces: pieces)
+      #expect(bits(cut.y) == bits(whole.y))
+      #expect(bits(cut.state) == bits(whole.state))
+    }
+  }
+}
