@@ -29,6 +29,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 let package = Package(
   name: "Meander",
   products: [
+    .library(name: "Meander", targets: ["Meander"]),
     .library(name: "MeanderModelPasskey", targets: ["MeanderModelPasskey"]),
     .library(name: "MeanderModelReader", targets: ["MeanderModelReader"]),
     .library(name: "MeanderText", targets: ["MeanderText"]),
@@ -52,6 +53,10 @@ let package = Package(
     .target(
       name: "MeanderModels", dependencies: ["MeanderErrors", "MeanderFiles", "MeanderKernels"], swiftSettings: settings),
     .target(
+      name: "Meander",
+      dependencies: ["MeanderErrors", "MeanderFiles", "MeanderKernels", "MeanderModels", "MeanderText", logging],
+      swiftSettings: settings),
+    .target(
       name: "MeanderLongConvolution", dependencies: ["CFFTW", "MeanderErrors", "MeanderModels"], swiftSettings: settings),
     .target(name: "MeanderTasks", dependencies: ["MeanderErrors"], swiftSettings: settings),
     .target(
@@ -66,6 +71,9 @@ let package = Package(
     tests("MeanderTrainingTests", ["MeanderTraining"]),
     tests("MeanderLongConvolutionTests", ["MeanderLongConvolution"]),
     tests("StructureTests", []),
+    tests(
+      "MeanderTests",
+      ["Meander", "MeanderFiles", "MeanderModels", "MeanderText", "MeanderModelPasskey", "MeanderModelReader"]),
     .target(
       name: "MeanderTestSupport", dependencies: ["MeanderErrors", "MeanderFiles"], path: "Tests/MeanderTestSupport",
       swiftSettings: settings),

@@ -1,0 +1,96 @@
+import MeanderErrors
+import MeanderFiles
+import MeanderKernels
+import MeanderModels
+import MeanderText
+
+/// A loaded model: immutable weights, packed once, and their tokenizer, shared by any number of sessions.
+public final class Model: Sendable {
+  /// The shipped model that is meant where none is named.
+  public static let defaultName = "reader"
+
+  /// The name or path that it was loaded by.
+  public let name: String
+  /// Where it computes.
+  public let engine: Engine
+  /// How its products are computed.
+  public let compute: Compute
+  public let tokenizer: Tokenizer
+  /// How `generate` draws where nothing else is asked for: what the model's `generation_config.json` says; greedy where
+  /// that is silent.
+  public let generationDefaults: SamplingOptions
+  /// Tokens that end a generation.
+  public let endTokens: Set<Int32>
+
+  package let language: LanguageModel
+  package let kernels: Kernels
+  /// Scratch memory, which the job whose turn it is uses alone.
+  let workspace: Workspace
+  private let reservations: [MemoryReservation]
+
+  private init(
+    files: ModelFiles, engine: Engine, compute: Compute, language: LanguageModel, workspace: Workspace,
+    reservations: [MemoryReservation]
+  ) throws {
+    let tokenizer = try Tokenizer.load(files)
+    let generation = try GenerationFile(files)
+    name = files.name
+    self.engine = engine
+    self.compute = compute
+    self.tokenizer = tokenizer
+    generationDefaults = generation.sampling
+    endTokens = generation.endTokens.isEmpty ? tokenizer.endOfText : generation.endTokens
+    self.language = language
+    kernels = Kernels(table: engine.table, team: engine.team, compute: compute)
+    self.workspace = workspace
+    self.reservations = reservations
+  }
+}
+
+extension Model {
+  /// Loads a model: a shipped one that the program links by name, a directory or file, or a hub name (`org/name`) found
+  /// in the local hub cache.
+  ///
+  /// The weights are mapped, packed into the layout that the products read, and their pages released. O(weights). The
+  /// work is done on the engine's thread and waits its turn there.
+  ///
+  /// - Parameters:
+  ///   - nameOrPath: a shipped model's name, a path, or a hub name.
+  ///   - engine: where the model computes; its memory limit counts the packed weights.
+  ///   - compute: `.fp32` (the same bits on every CPU) or `.bf16` (products in bfloat16 with fp32 sums: about half the
+  ///     memory and the time of decoding).
+  /// - Throws: `notFound` with the ways to name a model, `badData` for files that do not hold one (all missing,
+  ///   unexpected and mis-shaped tensors at once), `limit` before the memory limit would be passed.
+  public static func load(_ nameOrPath: String, engine: Engine, compute: Compute = .fp32) async throws -> Model {
+    try await engine.perform { isCancelled -> Model? in
+      if isCancelled { throw MeanderError(.cancelled, "loading was cancelled", at: nameOrPath) }
+      let files = try ModelFiles.resolve(nameOrPath)
+      let language = try LanguageModel.load(
+        files, table: engine.table, compute: compute, memoryLimit: engine.memoryLeft)
+      let weights = try engine.reserve(language.weightByteCount, for: "the weights of \(files.name)")
+      let workspace = language.workspace(maximumTokens: Session.chunk)
+      let scratch = try engine.reserve(workspace.byteCount, for: "the working memory of \(files.name)")
+      return try Model(
+        files: files, engine: engine, compute: compute, language: language, workspace: workspace,
+        reservations: [weights, scratch])
+    }
+  }
+
+  /// The architecture: `mamba2`, say.
+  public var architecture: String { language.facts.architecture }
+  /// A digest of the weights by value and of what they are shaped to: two models that agree in it are one model.
+  public var fingerprint: String { language.fingerprint }
+  /// Bytes of the packed weights.
+  public var weightByteCount: Int { language.weightByteCount }
+  /// Bytes of one session's recurrent state, whatever it has read.
+  public var stateByteCount: Int { language.layout.byteCount }
+  /// V: how many tokens the model gives a logit.
+  public var vocabularyCount: Int { language.facts.vocabulary }
+  /// How many numbers the weights hold.
+  public var parameterCount: Int { language.facts.parameters }
+  /// What the model was made for: `language` (its surprise means something), `recall` (it answers what it read); empty
+  /// where its configuration does not say.
+  public var purposes: [String] { language.facts.intent.purposes }
+  /// The longest stream that it was trained on with one state, in tokens, where its configuration says so.
+  public var trainedLength: Int? { language.facts.intent.trainedLength }
+}
