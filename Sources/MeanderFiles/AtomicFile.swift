@@ -2,12 +2,13 @@ import Glibc
 import MeanderErrors
 import SystemPackage
 
-/// A file that appears whole or not at all: bytes go to a temporary neighbor, which `commit()` brings to the disk and
-/// then renames over the old file. Whatever fails before, the old file stands and the neighbor is removed.
+/// A file that appears whole or not at all: bytes go to a temporary neighbor, which `commit()` brings to the
+/// disk and then renames over the old file. Whatever fails before, the old file stands and the neighbor is
+/// removed.
 ///
-/// The neighbor's name follows from the file's, so that a process killed while writing leaves at most one behind, which
-/// the next write uses again; its lock keeps two processes from writing the same file at once. A link is followed, and
-/// what is no regular file (`/dev/stdout`, a pipe) is written directly.
+/// The neighbor's name follows from the file's, so that a process killed while writing leaves at most one
+/// behind, which the next write uses again; its lock keeps two processes from writing the same file at once.
+/// A link is followed, and what is no regular file (`/dev/stdout`, a pipe) is written directly.
 package final class AtomicFile {
   /// The path that was asked for, for messages.
   package let path: String
@@ -20,8 +21,8 @@ package final class AtomicFile {
 
   private static let bufferSize = 1 << 18
 
-  /// Starts writing `path`; the new file will have the permissions `mode`. Throws `.inputOutput`, or `.notFound` where
-  /// the folder is missing.
+  /// Starts writing `path`; the new file will have the permissions `mode`. Throws `.inputOutput`, or
+  /// `.notFound` where the folder is missing.
   package init(_ path: String, mode: UInt16 = 0o600) throws {
     self.path = path
     if let status = FileStatus(path), !status.isRegular {
@@ -42,7 +43,8 @@ package final class AtomicFile {
   deinit { if open { discard() } }
 
   /// Writes a file in one go: `body` appends its bytes.
-  package static func write(_ path: String, mode: UInt16 = 0o600, _ body: (AtomicFile) throws -> Void) throws {
+  package static func write(_ path: String, mode: UInt16 = 0o600, _ body: (AtomicFile) throws -> Void) throws
+  {
     let file = try AtomicFile(path, mode: mode)
     try body(file)
     try file.commit()
@@ -56,6 +58,7 @@ package final class AtomicFile {
   package func append(_ bytes: [UInt8]) throws { try append(bytes.span.bytes) }
 
   package func append(_ bytes: RawSpan) throws {
+    // Safe: the bytes are copied or written inside the call.
     try bytes.withUnsafeBytes { bytes in
       if buffer.count + bytes.count > Self.bufferSize { try flush() }
       if bytes.count > Self.bufferSize {
@@ -66,7 +69,8 @@ package final class AtomicFile {
     }
   }
 
-  /// Makes the new file the file: after this returns it is on the disk under its name. Nothing may be appended afterwards.
+  /// Makes the new file the file: after this returns it is on the disk under its name. Nothing may be
+  /// appended afterwards.
   package func commit() throws {
     try flush()
     guard let temporary else {
@@ -128,7 +132,8 @@ package final class AtomicFile {
         let status = try FileStatus(descriptor.rawValue, path.string)
         guard status.isRegular else { throw Errno.fileExists }
         // Another writer may have renamed the file between our opening it and locking it: then open anew.
-        guard let named = FileStatus(path.string), named.inode == status.inode, named.device == status.device else {
+        guard let named = FileStatus(path.string), named.inode == status.inode, named.device == status.device
+        else {
           try? descriptor.close()
           continue
         }
@@ -139,7 +144,8 @@ package final class AtomicFile {
       } catch {
         try? descriptor.close()
         throw MeanderError(
-          .inputOutput, "the file cannot be written to, or another process is writing it", at: path.string, cause: error)
+          .inputOutput, "the file cannot be written to, or another process is writing it", at: path.string,
+          cause: error)
       }
     }
     throw MeanderError(.inputOutput, "other processes are writing this file", at: path.string)

@@ -1,9 +1,10 @@
 import MeanderErrors
 
-/// A configuration that is consumed whole: every key is asked for, or said to carry nothing, or `finish()` refuses it by
-/// name. So a setting that would change a model's arithmetic is never overlooked.
+/// A configuration that is consumed whole: every key is asked for, or said to carry nothing, or `finish()`
+/// refuses it by name. So a setting that would change a model's arithmetic is never overlooked.
 ///
-/// `null` counts as left out. Keys may be asked for more than once. Errors are `.badData`, naming file and key.
+/// `null` counts as left out. Keys may be asked for more than once. Errors are `.badData`, naming file and
+/// key.
 package struct Configuration: Sendable {
   /// The file that the configuration came from, for messages.
   package let file: String
@@ -65,7 +66,9 @@ package struct Configuration: Sendable {
   /// A number in `range`; where no range is given, any number that is not NaN (infinity included).
   package mutating func optionalFloat(_ key: String, in range: ClosedRange<Double>? = nil) throws -> Double? {
     guard let value = value(key) else { return nil }
-    guard let number = value.double, !number.isNaN else { throw failure(key, "must be a number, it is \(value.kind)") }
+    guard let number = value.double, !number.isNaN else {
+      throw failure(key, "must be a number, it is \(value.kind)")
+    }
     try check(key, number, in: range)
     return number
   }
@@ -111,7 +114,9 @@ package struct Configuration: Sendable {
     _ key: String, _ fallback: [Double]? = nil, count: Int? = nil, in range: ClosedRange<Double>? = nil
   ) throws -> [Double] {
     let numbers = try require(key, try list(key, "numbers") { $0.double } ?? fallback)
-    if let count, numbers.count != count { throw failure(key, "holds \(numbers.count) numbers, it must hold \(count)") }
+    if let count, numbers.count != count {
+      throw failure(key, "holds \(numbers.count) numbers, it must hold \(count)")
+    }
     for number in numbers { try check(key, number, in: range) }
     return numbers
   }
@@ -143,8 +148,10 @@ package struct Configuration: Sendable {
     let left = keys.filter { !consumed.contains($0) }
     if left.isEmpty { return }
     throw MeanderError(
-      .badData, "the configuration has keys that mean nothing here: \(left.map { prefix + $0 }.joined(separator: ", "))",
-      at: file, remedy: "They may change what the model computes. Remove them only if you know that they do not.")
+      .badData,
+      "the configuration has keys that mean nothing here: \(left.map { prefix + $0 }.joined(separator: ", "))",
+      at: file,
+      remedy: "They may change what the model computes. Remove them only if you know that they do not.")
   }
 
   private func require<Value>(_ key: String, _ value: Value?) throws -> Value {
@@ -157,11 +164,17 @@ package struct Configuration: Sendable {
     throw failure(key, "is \(number), it must lie in \(range.lowerBound) to \(range.upperBound)")
   }
 
-  private mutating func list<Value>(_ key: String, _ kind: String, _ convert: (JSON) -> Value?) throws -> [Value]? {
+  private mutating func list<Value>(_ key: String, _ kind: String, _ convert: (JSON) -> Value?) throws
+    -> [Value]?
+  {
     guard let value = value(key) else { return nil }
-    guard let values = value.array else { throw failure(key, "must be a list of \(kind), it is \(value.kind)") }
+    guard let values = value.array else {
+      throw failure(key, "must be a list of \(kind), it is \(value.kind)")
+    }
     return try values.map { value in
-      guard let converted = convert(value) else { throw failure(key, "must hold \(kind), it holds \(value.kind)") }
+      guard let converted = convert(value) else {
+        throw failure(key, "must hold \(kind), it holds \(value.kind)")
+      }
       return converted
     }
   }

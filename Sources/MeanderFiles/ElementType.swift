@@ -25,7 +25,8 @@ package enum ElementType: String, Sendable, CaseIterable {
   }
 }
 
-/// One tensor of a file: its name, what it holds, and its shape (outermost dimension first; empty for a scalar).
+/// One tensor of a file: its name, what it holds, and its shape (outermost dimension first; empty for a
+/// scalar).
 package struct TensorEntry: Sendable, Hashable {
   package let name: String
   package let type: ElementType

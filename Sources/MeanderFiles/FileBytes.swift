@@ -4,9 +4,10 @@ import SystemPackage
 
 /// Read-only bytes of a file: mapped, held by the program itself (a shipped model), or in memory.
 ///
-/// A mapped file costs address space until its pages are read, and `release()` gives those back. The size is taken when
-/// the file is opened: a file that another program cuts shorter while it is mapped ends this one with SIGBUS, as it does
-/// for every program that maps files. Replace model files by renaming a new one over the old, never by writing into them.
+/// A mapped file costs address space until its pages are read, and `release()` gives those back. The size is
+/// taken when the file is opened: a file that another program cuts shorter while it is mapped ends this one
+/// with SIGBUS, as it does for every program that maps files. Replace model files by renaming a new one over
+/// the old, never by writing into them.
 package final class FileBytes: @unchecked Sendable {
   // Safe as Sendable: the bytes are never written after `init`, and are given back in `deinit` alone.
   private enum Source { case mapping, constant, heap }
@@ -41,21 +42,25 @@ package final class FileBytes: @unchecked Sendable {
     self.path = path
   }
 
-  /// Maps the file at `path`. Throws `.notFound` where there is none, and `.inputOutput` where it cannot be read or is
-  /// not a regular file (a folder, a pipe, a device).
+  /// Maps the file at `path`. Throws `.notFound` where there is none, and `.inputOutput` where it cannot be
+  /// read or is not a regular file (a folder, a pipe, a device).
   package static func mapping(_ path: String) throws -> FileBytes {
     // O_NONBLOCK: opening a pipe that nobody writes to must not wait; it means nothing to a regular file.
-    let descriptor = try opening(path) { try FileDescriptor.open(path, .readOnly, options: [.closeOnExec, .nonBlocking]) }
+    let descriptor = try opening(path) {
+      try FileDescriptor.open(path, .readOnly, options: [.closeOnExec, .nonBlocking])
+    }
     defer { try? descriptor.close() }
     let status = try FileStatus(descriptor.rawValue, path)
     guard status.isRegular else {
-      throw MeanderError(.inputOutput, "this is not a regular file", at: path, remedy: "Name a file that can be mapped.")
+      throw MeanderError(
+        .inputOutput, "this is not a regular file", at: path, remedy: "Name a file that can be mapped.")
     }
     guard let size = Int(exactly: status.size), size > 0 else {
       return FileBytes(mapping: UnsafeRawBufferPointer(start: nil, count: 0), path: path)
     }
     // Safe: a private, read-only mapping of a size that the file has; `deinit` unmaps the same range.
-    guard let start = mmap(nil, size, PROT_READ, MAP_PRIVATE, descriptor.rawValue, 0), start != MAP_FAILED else {
+    guard let start = mmap(nil, size, PROT_READ, MAP_PRIVATE, descriptor.rawValue, 0), start != MAP_FAILED
+    else {
       throw MeanderError(.inputOutput, "the file cannot be mapped", at: path, cause: Errno(rawValue: errno))
     }
     return FileBytes(mapping: UnsafeRawBufferPointer(start: start, count: size), path: path)
@@ -91,11 +96,12 @@ package final class FileBytes: @unchecked Sendable {
 
   /// A copy of the bytes in `range` (all where left out), which must lie within the file.
   package func copy(_ range: Range<Int>? = nil) -> [UInt8] {
+    // Safe: the bytes are copied inside the call.
     withBytes(range) { span in span.withUnsafeBytes { [UInt8]($0) } }
   }
 
-  /// Gives the pages that were read back to the system; the next read fetches them from the file again. Only whole pages
-  /// of these bytes are given back, so that neighbors in a program's constants stay.
+  /// Gives the pages that were read back to the system; the next read fetches them from the file again. Only
+  /// whole pages of these bytes are given back, so that neighbors in a program's constants stay.
   package func release() {
     guard source != .heap, let start = buffer.baseAddress else { return }
     let page = Int(getpagesize())
@@ -120,5 +126,11 @@ extension RawSpan {
     guard offset >= 0, offset <= byteCount - width else { return nil }
     // Safe: the range was checked above, and every bit pattern is a number.
     return Number(littleEndian: unsafeLoadUnaligned(fromByteOffset: offset, as: Number.self))
+  }
+
+  /// The text in `range`; nil where it is not UTF-8.
+  func text(_ range: Range<Int>) -> String? {
+    guard let valid = try? UTF8Span(validating: Span<UInt8>(_bytes: extracting(range))) else { return nil }
+    return String(copying: valid)
   }
 }

@@ -37,7 +37,8 @@ func opening<Result>(_ path: String, _ open: () throws -> Result) throws -> Resu
   } catch let refusal as Errno {
     switch refusal {
     case .noSuchFileOrDirectory, .notDirectory:
-      throw MeanderError(.notFound, "there is no such file", at: path, remedy: "Check the path.", cause: refusal)
+      throw MeanderError(
+        .notFound, "there is no such file", at: path, remedy: "Check the path.", cause: refusal)
     default:
       throw MeanderError(.inputOutput, "the file cannot be opened", at: path, cause: refusal)
     }

@@ -2,7 +2,8 @@ import Glibc
 import MeanderErrors
 import SystemPackage
 
-/// A descriptor read piece by piece: a file, a pipe or a terminal. Its position is the system's, so one owner reads.
+/// A descriptor read piece by piece: a file, a pipe or a terminal. Its position is the system's, so one owner
+/// reads.
 package final class InputReader: Sendable {
   /// What names the input in messages.
   package let name: String
@@ -52,7 +53,9 @@ package final class InputReader: Sendable {
 
   /// Continues at byte `offset` of a seekable input.
   package func seek(to offset: Int64) throws {
-    guard isSeekable else { throw MeanderError(.badRequest, "the input cannot be read from the middle", at: name) }
+    guard isSeekable else {
+      throw MeanderError(.badRequest, "the input cannot be read from the middle", at: name)
+    }
     do {
       try descriptor.seek(offset: offset, from: .start)
     } catch {
@@ -60,8 +63,9 @@ package final class InputReader: Sendable {
     }
   }
 
-  /// Reads at most `count` bytes into the start of `buffer`, which is grown to `count` where it is shorter, and returns
-  /// how many came: 0 at the end; nil where a signal came first (see `Signals`) or nothing came for `timeout` milliseconds.
+  /// Reads at most `count` bytes into the start of `buffer`, which is grown to `count` where it is shorter,
+  /// and returns how many came: 0 at the end; nil where a signal came first (see `Signals`) or nothing came
+  /// for `timeout` milliseconds.
   package func read(into buffer: inout [UInt8], upTo count: Int, timeout: Int? = nil) throws -> Int? {
     precondition(count > 0, "a read of \(count) bytes")
     if buffer.count < count { buffer.append(contentsOf: repeatElement(0, count: count - buffer.count)) }
@@ -86,7 +90,8 @@ package final class InputReader: Sendable {
     ]
     guard poll(&polled, 2, milliseconds) >= 0 else {
       if errno == EINTR { return false }
-      throw MeanderError(.inputOutput, "the input cannot be waited for", at: name, cause: Errno(rawValue: errno))
+      throw MeanderError(
+        .inputOutput, "the input cannot be waited for", at: name, cause: Errno(rawValue: errno))
     }
     if polled[0].revents != 0 {
       Signals.drain()

@@ -2,9 +2,9 @@ import MeanderErrors
 
 /// A JSON value, as model files write it.
 ///
-/// Our own parser rather than Foundation's: it names the byte where a file goes wrong, keeps the order of an object's
-/// members, reads the bare words `NaN`, `Infinity` and `-Infinity` of published configurations, and draws no Unicode
-/// tables into the program.
+/// Our own parser rather than Foundation's: it names the byte where a file goes wrong, keeps the order of an
+/// object's members, reads the bare words `NaN`, `Infinity` and `-Infinity` of published configurations, and
+/// draws no Unicode tables into the program.
 package enum JSON: Sendable, Equatable {
   case null
   case bool(Bool)
@@ -15,8 +15,8 @@ package enum JSON: Sendable, Equatable {
 
   /// Reads one JSON value that fills `bytes`. Linear in their count; the depth is bounded by 128.
   ///
-  /// Throws `.badData` naming file and byte: on anything but strict JSON in strict UTF-8 (the bare words aside), on a
-  /// lone surrogate, and on an object that names a key twice.
+  /// Throws `.badData` naming file and byte: on anything but strict JSON in strict UTF-8 (the bare words
+  /// aside), on a lone surrogate, and on an object that names a key twice.
   package static func parse(_ bytes: FileBytes) throws -> JSON {
     try bytes.withBytes { span in
       var parser = JSONParser(path: bytes.path)
@@ -24,7 +24,8 @@ package enum JSON: Sendable, Equatable {
     }
   }
 
-  /// The same for bytes at `range` of a file (a header, say); offsets in messages count from the file's start.
+  /// The same for bytes at `range` of a file (a header, say); offsets in messages count from the file's
+  /// start.
   static func parse(_ bytes: FileBytes, _ range: Range<Int>) throws -> JSON {
     try bytes.withBytes(range) { span in
       var parser = JSONParser(path: bytes.path, origin: range.lowerBound)
@@ -37,74 +38,6 @@ package enum JSON: Sendable, Equatable {
 package enum JSONNumber: Sendable, Equatable {
   case integer(Int)
   case double(Double)
-}
-
-/// The members of an object, in the file's order; no key stands twice.
-package struct JSONObject: Sendable, Equatable {
-  package struct Member: Sendable, Equatable {
-    package var key: String
-    package var value: JSON
-
-    package init(key: String, value: JSON) {
-      self.key = key
-      self.value = value
-    }
-  }
-
-  package private(set) var members: [Member] = []
-  // Place by key, once there are more members than a look along them is worth.
-  private var places: [ExactKey: Int] = [:]
-  private static let scanned = 8
-
-  package init() {}
-
-  /// The members in their order; of a key that stands twice, the first.
-  package init(_ members: [(String, JSON)]) {
-    for (key, value) in members { _ = append(key, value) }
-  }
-
-  package var count: Int { members.count }
-  package var keys: [String] { members.map(\.key) }
-
-  /// The value of `key`; O(1).
-  package subscript(key: String) -> JSON? { place(key).map { members[$0].value } }
-
-  /// Adds a member at the end; false, and nothing added, where the key is there already. Amortized O(1).
-  package mutating func append(_ key: String, _ value: JSON) -> Bool {
-    if members.count == Self.scanned {
-      for (place, member) in members.enumerated() { places[ExactKey(text: member.key)] = place }
-    }
-    if members.count >= Self.scanned {
-      if let earlier = places.updateValue(members.count, forKey: ExactKey(text: key)) {
-        places[ExactKey(text: key)] = earlier
-        return false
-      }
-    } else if place(key) != nil {
-      return false
-    }
-    members.append(Member(key: key, value: value))
-    return true
-  }
-
-  package static func == (a: JSONObject, b: JSONObject) -> Bool { a.members == b.members }
-
-  private func place(_ key: String) -> Int? {
-    let exact = ExactKey(text: key)
-    return members.count > Self.scanned
-      ? places[exact] : members.firstIndex { ExactKey(text: $0.key) == exact }
-  }
-}
-
-/// A key as JSON compares them, code by code: Swift's strings are equal where they are canonically equivalent, and
-/// vocabularies hold such pairs side by side.
-private struct ExactKey: Hashable, Sendable {
-  let text: String
-
-  static func == (a: ExactKey, b: ExactKey) -> Bool { a.text.utf8.elementsEqual(b.text.utf8) }
-
-  func hash(into hasher: inout Hasher) {
-    for byte in text.utf8 { hasher.combine(byte) }
-  }
 }
 
 extension JSON {

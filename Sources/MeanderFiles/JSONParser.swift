@@ -21,7 +21,9 @@ struct JSONParser {
   mutating func document(_ text: RawSpan) throws -> JSON {
     let value = try value(text)
     skipSpace(text)
-    guard position == text.byteCount else { throw failure("there is something after the end of the document") }
+    guard position == text.byteCount else {
+      throw failure("there is something after the end of the document")
+    }
     return value
   }
 
@@ -78,7 +80,9 @@ struct JSONParser {
       let key = try string(text)
       guard peek(text) == UInt8(ascii: ":") else { throw failure("a colon must follow the key '\(key)'") }
       position += 1
-      guard object.append(key, try value(text)) else { throw failure("the key '\(key)' stands twice", at: start) }
+      guard object.append(key, try value(text)) else {
+        throw failure("the key '\(key)' stands twice", at: start)
+      }
       if try !comma(text, orEnd: UInt8(ascii: "}")) { return .object(object) }
     }
   }
@@ -138,7 +142,8 @@ struct JSONParser {
     var digits = 0
     while position < text.byteCount, case let digit = text.byte(position) &- UInt8(ascii: "0"), digit < 10 {
       let (tens, past) = magnitude.multipliedReportingOverflow(by: 10)
-      let (sum, beyond) = negative ? tens.subtractingReportingOverflow(Int(digit)) : tens.addingReportingOverflow(Int(digit))
+      let (sum, beyond) =
+        negative ? tens.subtractingReportingOverflow(Int(digit)) : tens.addingReportingOverflow(Int(digit))
       magnitude = sum
       fits = fits && !past && !beyond
       digits += 1
@@ -148,9 +153,12 @@ struct JSONParser {
     let whole = try !fraction(text) && fits
     // -0 is a double: an integer has no such value.
     if whole && !(negative && magnitude == 0) { return JSON(magnitude) }
-    guard position - start <= Self.longestNumber else { throw failure("a number of too many digits", at: start) }
-    let literal = text.extracting(start..<position).withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
-    guard let value = Double(literal) else { throw failure("this is no number", at: start) }
+    guard position - start <= Self.longestNumber else {
+      throw failure("a number of too many digits", at: start)
+    }
+    guard let literal = text.text(start..<position), let value = Double(literal) else {
+      throw failure("this is no number", at: start)
+    }
     return JSON(value)
   }
 
@@ -163,7 +171,9 @@ struct JSONParser {
     }
     if position < text.byteCount, text.byte(position) | 0x20 == UInt8(ascii: "e") {
       position += 1
-      if position < text.byteCount, [UInt8(ascii: "+"), UInt8(ascii: "-")].contains(text.byte(position)) { position += 1 }
+      if position < text.byteCount, [UInt8(ascii: "+"), UInt8(ascii: "-")].contains(text.byte(position)) {
+        position += 1
+      }
       try digits(text)
     }
     return position > start
@@ -182,20 +192,16 @@ struct JSONParser {
       let byte = text.byte(position)
       if byte == UInt8(ascii: "\"") {
         defer { position += 1 }
-        return try utf8(text.extracting(start..<position), at: start)
+        guard let string = text.text(start..<position) else {
+          throw failure("the string is not UTF-8", at: start)
+        }
+        return string
       }
       if byte == UInt8(ascii: "\\") { return try escapedString(text, from: start) }
       if byte < 0x20 { throw failure("a control character must be written as an escape") }
       position += 1
     }
     throw failure("the string does not end", at: start - 1)
-  }
-
-  private func utf8(_ bytes: RawSpan, at start: Int) throws -> String {
-    guard let text = bytes.withUnsafeBytes({ String(validating: $0, as: UTF8.self) }) else {
-      throw failure("the string is not UTF-8", at: start)
-    }
-    return text
   }
 
   /// The string from `start`, whose first escape stands at `position`.
@@ -205,10 +211,11 @@ struct JSONParser {
     while position < text.byteCount {
       let byte = text.byte(position)
       if byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") {
+        // Safe: extracting checks the range, and the bytes are copied inside the call.
         text.extracting(copied..<position).withUnsafeBytes { scratch.append(contentsOf: $0) }
         position += 1
         if byte == UInt8(ascii: "\"") {
-          guard let string = String(validating: scratch, as: UTF8.self) else {
+          guard let string = scratch.span.bytes.text(0..<scratch.count) else {
             throw failure("the string is not UTF-8", at: start)
           }
           return string
@@ -243,11 +250,13 @@ struct JSONParser {
       {
         position += 2
         let low = UInt32(try hexadecimal(text))
-        guard 0xDC00..<0xE000 ~= low else { throw failure("a high surrogate without its low one", at: position - 12) }
+        guard 0xDC00..<0xE000 ~= low else {
+          throw failure("a high surrogate without its low one", at: position - 12)
+        }
         code = 0x10000 + (code - 0xD800) << 10 + (low - 0xDC00)
       }
       guard let scalar = Unicode.Scalar(code) else { throw failure("a lone surrogate", at: position - 6) }
-      scratch.append(contentsOf: String(Character(scalar)).utf8)
+      for unit in scalar.utf8 { scratch.append(unit) }
     default:
       throw failure("there is no such escape", at: position - 2)
     }
@@ -256,12 +265,21 @@ struct JSONParser {
   private mutating func hexadecimal(_ text: RawSpan) throws -> UInt16 {
     var code: UInt16 = 0
     for _ in 0..<4 {
-      guard position < text.byteCount, let digit = Character(Unicode.Scalar(text.byte(position))).hexDigitValue else {
+      guard position < text.byteCount, let digit = Self.hexadecimalDigit(text.byte(position)) else {
         throw failure("four hexadecimal digits must stand here")
       }
-      code = code << 4 | UInt16(digit)
+      code = code << 4 | digit
       position += 1
     }
     return code
+  }
+
+  private static func hexadecimalDigit(_ byte: UInt8) -> UInt16? {
+    switch byte {
+    case UInt8(ascii: "0")...UInt8(ascii: "9"): UInt16(byte - UInt8(ascii: "0"))
+    case UInt8(ascii: "a")...UInt8(ascii: "f"): UInt16(byte - UInt8(ascii: "a") + 10)
+    case UInt8(ascii: "A")...UInt8(ascii: "F"): UInt16(byte - UInt8(ascii: "A") + 10)
+    default: nil
+    }
   }
 }

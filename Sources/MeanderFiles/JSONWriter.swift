@@ -1,6 +1,7 @@
 extension JSON {
-  /// This value as compact, strict JSON in ASCII and UTF-8: `parse` of it gives this value again. What JSON has no word
-  /// for is written as transformers 5 does, `{"__float__": "Infinity"}`, and read back by `double`.
+  /// This value as compact, strict JSON in ASCII and UTF-8: `parse` of it gives this value again. What JSON
+  /// has no word for is written as transformers 5 does, `{"__float__": "Infinity"}`, and read back by
+  /// `double`.
   package func write() -> [UInt8] {
     var output: [UInt8] = []
     write(to: &output)

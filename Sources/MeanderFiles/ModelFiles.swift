@@ -2,7 +2,8 @@ import Glibc
 import MeanderErrors
 import SystemPackage
 
-/// Where a model's files are: a folder, one weight file with its neighbors, or the program itself (a shipped model).
+/// Where a model's files are: a folder, one weight file with its neighbors, or the program itself (a shipped
+/// model).
 package struct ModelFiles: Sendable {
   private enum Place: Sendable {
     case folder(FilePath)
@@ -28,11 +29,12 @@ package struct ModelFiles: Sendable {
 
   private static let weightExtensions = ["safetensors", "bin", "pth", "pt"]
 
-  /// Finds a model: an existing path first, then a shipped model's name, then a hub name (`org/name`) in the local hub
-  /// cache (`$HF_HUB_CACHE`, `$HF_HOME/hub`, `$XDG_CACHE_HOME/huggingface/hub`, `~/.cache/huggingface/hub`).
+  /// Finds a model: an existing path first, then a shipped model's name, then a hub name (`org/name`) in the
+  /// local hub cache (`$HF_HUB_CACHE`, `$HF_HOME/hub`, `$XDG_CACHE_HOME/huggingface/hub`,
+  /// `~/.cache/huggingface/hub`).
   ///
-  /// Throws `.notFound`, whose remedy lists the shipped names, or is the command that would fetch the hub's model;
-  /// nothing is ever fetched from here.
+  /// Throws `.notFound`, whose remedy lists the shipped names, or is the command that would fetch the hub's
+  /// model; nothing is ever fetched from here.
   package static func resolve(_ nameOrPath: String, environment: [String: String]) throws -> ModelFiles {
     if let status = FileStatus(nameOrPath) { return try existing(nameOrPath, status) }
     if !ShippedFiles.names(model: nameOrPath).isEmpty {
@@ -49,17 +51,21 @@ package struct ModelFiles: Sendable {
   private static func existing(_ path: String, _ status: FileStatus) throws -> ModelFiles {
     if status.isDirectory { return ModelFiles(folder: path) }
     let file = FilePath(path)
-    guard status.isRegular, let last = file.lastComponent, weightExtensions.contains(file.extension ?? "") else {
+    guard status.isRegular, let last = file.lastComponent, weightExtensions.contains(file.extension ?? "")
+    else {
       throw MeanderError(
         .badData, "this is neither a folder nor a weight file", at: path,
-        remedy: "Name a model's folder, or a file ending in \(weightExtensions.map { "." + $0 }.joined(separator: ", ")).")
+        remedy:
+          "Name a model's folder, or a file ending in \(weightExtensions.map { "." + $0 }.joined(separator: ", "))."
+      )
     }
     let folder = file.removingLastComponent()
     return ModelFiles(
       name: path, weightFile: last.string, place: .folder(folder.isEmpty ? FilePath(".") : folder))
   }
 
-  /// The bytes of file `name`; nil where the model has none of that name. A name that leads out of the folder is refused.
+  /// The bytes of file `name`; nil where the model has none of that name. A name that leads out of the folder
+  /// is refused.
   package func file(_ name: String) throws -> FileBytes? {
     guard let component = FilePath.Component(name), component.kind == .regular else {
       throw MeanderError(.badData, "'\(name)' is not a file name", at: self.name)
@@ -116,7 +122,9 @@ private struct HubName {
   private static func isValid(_ part: Substring) -> Bool {
     guard let first = part.utf8.first, first != UInt8(ascii: "."), part.utf8.count <= 96 else { return false }
     return part.unicodeScalars.allSatisfy {
-      $0.isASCII && ($0.properties.isAlphabetic || $0.properties.numericType != nil || "-_.".unicodeScalars.contains($0))
+      $0.isASCII
+        && ($0.properties.isAlphabetic || $0.properties.numericType != nil
+          || "-_.".unicodeScalars.contains($0))
     }
   }
 
@@ -131,7 +139,9 @@ private struct HubName {
     let reference = folder.appending("refs").appending("main")
     guard FileStatus(reference.string)?.isRegular == true else { throw missing }
     let bytes = try FileBytes.mapping(reference.string)
-    let commit = String(decoding: bytes.copy(0..<min(bytes.count, 64)), as: UTF8.self).prefix { $0.isHexDigit }
+    let commit = String(decoding: bytes.copy(0..<min(bytes.count, 64)), as: UTF8.self).prefix {
+      $0.isHexDigit
+    }
     let snapshot = folder.appending("snapshots").appending(String(commit))
     guard !commit.isEmpty, FileStatus(snapshot.string)?.isDirectory == true else { throw missing }
     return ModelFiles(folder: snapshot.string)
@@ -140,7 +150,8 @@ private struct HubName {
   private static func cache(_ environment: [String: String]) -> FilePath? {
     func set(_ name: String) -> FilePath? { environment[name].flatMap { $0.isEmpty ? nil : FilePath($0) } }
     if let cache = set("HF_HUB_CACHE") ?? set("HUGGINGFACE_HUB_CACHE") { return cache }
-    let home = set("HF_HOME") ?? (set("XDG_CACHE_HOME") ?? set("HOME")?.appending(".cache"))?.appending("huggingface")
+    let home =
+      set("HF_HOME") ?? (set("XDG_CACHE_HOME") ?? set("HOME")?.appending(".cache"))?.appending("huggingface")
     return home?.appending("hub")
   }
 }

@@ -2,13 +2,14 @@ import Glibc
 import MeanderErrors
 import SystemPackage
 
-/// The reader of our output has gone: the cause of an `.inputOutput` error after which a command ends quietly.
+/// The reader of our output has gone: the cause of an `.inputOutput` error after which a command ends
+/// quietly.
 package struct ClosedPipe: Error, CustomStringConvertible {
   package var description: String { "the reader has closed the pipe" }
 }
 
-/// Output that grows at its end: a file or standard output. Bytes are gathered until `flush()`, which whoever writes calls
-/// when they should be seen.
+/// Output that grows at its end: a file or standard output. Bytes are gathered until `flush()`, which whoever
+/// writes calls when they should be seen.
 package final class OutputFile {
   /// What names the output in messages.
   package let name: String
@@ -25,8 +26,8 @@ package final class OutputFile {
     OutputFile(FileDescriptor.standardOutput, "standard output", closes: false)
   }
 
-  /// The file at `path`, created where there is none. What it holds stays, and writing goes on at its end; `truncate(to: 0)`
-  /// starts it anew.
+  /// The file at `path`, created where there is none. What it holds stays, and writing goes on at its end;
+  /// `truncate(to: 0)` starts it anew.
   package convenience init(_ path: String) throws {
     let descriptor = try opening(path) {
       try FileDescriptor.open(
@@ -49,6 +50,7 @@ package final class OutputFile {
 
   package func append(_ bytes: RawSpan) throws {
     if buffer.count + bytes.byteCount > Self.bufferSize { try flush() }
+    // Safe: the bytes are copied or written inside the call.
     try bytes.withUnsafeBytes { bytes in
       if bytes.count > Self.bufferSize {
         try write(bytes)
@@ -64,18 +66,22 @@ package final class OutputFile {
     if buffer.isEmpty { return }
     // Bytes that a failed write took are not written twice: the output is broken then anyway.
     defer { buffer.removeAll(keepingCapacity: true) }
+    // Safe: the bytes are written inside the call.
     try buffer.withUnsafeBytes { try write($0) }
   }
 
-  /// Cuts a file back to its first `length` bytes, where writing goes on. Throws `.mismatch` where it is shorter.
+  /// Cuts a file back to its first `length` bytes, where writing goes on. Throws `.mismatch` where it is
+  /// shorter.
   package func truncate(to length: Int64) throws {
     try flush()
     guard length <= position else {
       throw MeanderError(
-        .mismatch, "the file has \(position) bytes, fewer than the \(length) that were written to it", at: name,
+        .mismatch, "the file has \(position) bytes, fewer than the \(length) that were written to it",
+        at: name,
         remedy: "Restore the file, or name another one.")
     }
-    guard ftruncate(descriptor.rawValue, off_t(length)) == 0, lseek(descriptor.rawValue, off_t(length), SEEK_SET) >= 0
+    guard ftruncate(descriptor.rawValue, off_t(length)) == 0,
+      lseek(descriptor.rawValue, off_t(length), SEEK_SET) >= 0
     else {
       // Devices and pipes hold nothing that could be cut.
       if length == 0, errno == EINVAL || errno == ESPIPE { return }
@@ -103,6 +109,7 @@ package final class OutputFile {
 
   private func failure(_ error: any Error) -> MeanderError {
     let closed = error as? Errno == .brokenPipe
-    return MeanderError(.inputOutput, "the output cannot be written", at: name, cause: closed ? ClosedPipe() : error)
+    return MeanderError(
+      .inputOutput, "the output cannot be written", at: name, cause: closed ? ClosedPipe() : error)
   }
 }

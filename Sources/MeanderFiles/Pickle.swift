@@ -2,10 +2,11 @@ import MeanderErrors
 
 /// A reader of pickled state dictionaries that can build tensors and nothing else.
 ///
-/// Pickle is a program for a stack machine (Python's pickletools documents it). This machine knows the instructions that
-/// PyTorch's `torch.save` of a state dictionary uses in protocol 2, and "calls" only the names in `PickleName`, each of
-/// which it replaces by a record; every other instruction or name is refused by name. There are no jumps, so it ends after
-/// as many steps as there are bytes, and containers are rows of tables, so no value can nest or refer in a circle.
+/// Pickle is a program for a stack machine (Python's pickletools documents it). This machine knows the
+/// instructions that PyTorch's `torch.save` of a state dictionary uses in protocol 2, and "calls" only the
+/// names in `PickleName`, each of which it replaces by a record; every other instruction or name is refused
+/// by name. There are no jumps, so it ends after as many steps as there are bytes, and containers are rows of
+/// tables, so no value can nest or refer in a circle.
 struct Pickle {
   /// One value on the stack. Containers are numbers of rows in the machine's tables.
   enum Value {
@@ -37,6 +38,9 @@ struct Pickle {
     let strides: [Int]
   }
 
+  /// One item of the dictionary.
+  typealias Item = (name: String, tensor: Tensor)
+
   private let path: String
   private let range: Range<Int>
   private var position: Int
@@ -49,7 +53,7 @@ struct Pickle {
   private var tensors: [Tensor] = []
 
   /// The tensors of the state dictionary pickled at `range` of `bytes`, in its order.
-  static func stateDictionary(_ bytes: FileBytes, _ range: Range<Int>) throws -> [(name: String, tensor: Tensor)] {
+  static func stateDictionary(_ bytes: FileBytes, _ range: Range<Int>) throws -> [Item] {
     var machine = Pickle(path: bytes.path, range: range, position: range.lowerBound)
     return try bytes.withBytes { try machine.run($0) }
   }
@@ -66,7 +70,7 @@ struct Pickle {
       remedy: "Only a plain state dictionary of tensors is read; save the weights as safetensors.")
   }
 
-  private mutating func run(_ bytes: RawSpan) throws -> [(name: String, tensor: Tensor)] {
+  private mutating func run(_ bytes: RawSpan) throws -> [Item] {
     while position < range.upperBound {
       let code = bytes.byte(position)
       guard let instruction = PickleInstruction(rawValue: code) else {
@@ -79,7 +83,7 @@ struct Pickle {
     throw failure("it ends without STOP")
   }
 
-  private func result() throws -> [(name: String, tensor: Tensor)] {
+  private func result() throws -> [Item] {
     guard stack.count == 1, marks.isEmpty, case .dictionary(let row) = stack[0] else {
       throw failure("it does not hold a dictionary")
     }
@@ -159,8 +163,7 @@ struct Pickle {
 
   private mutating func text(_ bytes: RawSpan, count: Int) throws -> String {
     guard count <= range.upperBound - position else { throw failure("it ends inside a string") }
-    let text = bytes.extracting(position..<position + count).withUnsafeBytes { String(validating: $0, as: UTF8.self) }
-    guard let text else { throw failure("a string is not UTF-8") }
+    guard let text = bytes.text(position..<position + count) else { throw failure("a string is not UTF-8") }
     position += count
     return text
   }
@@ -234,7 +237,8 @@ struct Pickle {
   /// PyTorch's persistent identifier: ("storage", type, key, device, number of elements).
   private mutating func pushStorage() throws {
     guard case .tuple(let row) = try pop(1)[0], case let fields = tuples[row], fields.count == 5,
-      case .string("storage") = fields[0], case .name(.storage(let type)) = fields[1], case .string(let key) = fields[2],
+      case .string("storage") = fields[0], case .name(.storage(let type)) = fields[1],
+      case .string(let key) = fields[2],
       case .string = fields[3], case .integer(let count) = fields[4], count >= 0
     else {
       throw failure("a persistent identifier that is no storage")
@@ -262,7 +266,8 @@ struct Pickle {
   /// `_rebuild_tensor_v2(storage, offset, shape, strides, requires_grad, hooks)`; metadata may follow.
   private mutating func pushTensor(_ arguments: [Value]) throws {
     guard arguments.count == 6 || arguments.count == 7, case .storage(let storage) = arguments[0],
-      case .integer(let offset) = arguments[1], let shape = integers(arguments[2]), let strides = integers(arguments[3])
+      case .integer(let offset) = arguments[1], let shape = integers(arguments[2]),
+      let strides = integers(arguments[3])
     else {
       throw failure("a tensor is rebuilt from arguments that do not describe one")
     }

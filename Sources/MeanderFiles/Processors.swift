@@ -1,10 +1,11 @@
 /// How many processors this process may use.
 package enum Processors {
-  /// The processors of this process's affinity, capped by the control group's quota (version 2 or 1), rounded up; at
-  /// least 1.
+  /// The processors of this process's affinity, capped by the control group's quota (version 2 or 1), rounded
+  /// up; at least 1.
   package static var available: Int {
     let allowed = affinity
-    guard let quota = ControlGroup.quota(groups: SystemFile.text("/proc/self/cgroup") ?? "", SystemFile.text) else {
+    guard let quota = ControlGroup.quota(groups: SystemFile.text("/proc/self/cgroup") ?? "", SystemFile.text)
+    else {
       return allowed
     }
     return max(1, min(allowed, Int(quota.rounded(.up))))
@@ -12,7 +13,9 @@ package enum Processors {
 
   /// The processors that this process may run on, from the mask of hexadecimal digits that the kernel shows.
   static var affinity: Int {
-    let line = SystemFile.text("/proc/self/status")?.split(separator: "\n").first { $0.hasPrefix("Cpus_allowed:") }
+    let line = SystemFile.text("/proc/self/status")?.split(separator: "\n").first {
+      $0.hasPrefix("Cpus_allowed:")
+    }
     let mask = line?.drop { $0 != ":" } ?? ""
     return max(1, mask.reduce(0) { $0 + ($1.hexDigitValue?.nonzeroBitCount ?? 0) })
   }
@@ -20,8 +23,8 @@ package enum Processors {
 
 /// The share of the processors that a control group leaves to its members.
 package enum ControlGroup {
-  /// The smallest quota, in processors, of the group and all groups around it; nil where there is none. `groups` is the
-  /// text of `/proc/self/cgroup`, and `read` gives the text of a file.
+  /// The smallest quota, in processors, of the group and all groups around it; nil where there is none.
+  /// `groups` is the text of `/proc/self/cgroup`, and `read` gives the text of a file.
   package static func quota(groups: String, _ read: (String) -> String?) -> Double? {
     var smallest: Double?
     for line in groups.split(separator: "\n") {
@@ -52,7 +55,8 @@ package enum ControlGroup {
 
   /// Quota over period; nil for "max" and -1, which mean none.
   private static func ratio(_ words: [Substring]) -> Double? {
-    guard words.count == 2, let quota = Double(words[0]), let period = Double(words[1]), quota > 0, period > 0 else {
+    guard words.count == 2, let quota = Double(words[0]), let period = Double(words[1]), quota > 0, period > 0
+    else {
       return nil
     }
     return quota / period

@@ -1,13 +1,13 @@
 import MeanderErrors
 
-/// The safetensors layout: 8 bytes that count the header, the header (JSON), then the tensors' bytes without a gap.
-/// As published with the `safetensors` library: https://huggingface.co/docs/safetensors.
+/// The safetensors layout: 8 bytes that count the header, the header (JSON), then the tensors' bytes without
+/// a gap. As published with the `safetensors` library: https://huggingface.co/docs/safetensors.
 enum SafeTensors {
   /// The largest header that is read, as in the reference implementation.
   static let largestHeader = 100_000_000
 
-  /// The tensors and the metadata of a file. Every length and offset is checked against the file: tensors must fill the
-  /// bytes after the header in some order, without gap or overlap.
+  /// The tensors and the metadata of a file. Every length and offset is checked against the file: tensors
+  /// must fill the bytes after the header in some order, without gap or overlap.
   static func read(_ bytes: FileBytes) throws -> (tensors: [StoredTensor], metadata: [String: String]) {
     let header = try headerRange(bytes)
     guard let members = try JSON.parse(bytes, header).object?.members else {
@@ -31,12 +31,15 @@ enum SafeTensors {
     let declared = bytes.withBytes { $0.number(0, as: UInt64.self) }
     guard let declared else {
       throw MeanderError(
-        .badData, "the file has \(bytes.count) bytes, too few for a safetensors file", at: "\(bytes.path), byte 0")
+        .badData, "the file has \(bytes.count) bytes, too few for a safetensors file",
+        at: "\(bytes.path), byte 0")
     }
     guard declared <= UInt64(largestHeader), Int(declared) <= bytes.count - 8 else {
       throw MeanderError(
-        .badData, "the header claims \(declared) bytes; the file has \(bytes.count - 8), and \(largestHeader) is the limit",
-        at: "\(bytes.path), byte 0", remedy: "The file is cut short or is not a safetensors file; fetch it again.")
+        .badData,
+        "the header claims \(declared) bytes; the file has \(bytes.count - 8), and \(largestHeader) is the limit",
+        at: "\(bytes.path), byte 0",
+        remedy: "The file is cut short or is not a safetensors file; fetch it again.")
     }
     return 8..<8 + Int(declared)
   }
@@ -48,7 +51,8 @@ enum SafeTensors {
     var metadata: [String: String] = [:]
     for member in members {
       guard let text = member.value.string else {
-        throw MeanderError(.badData, "__metadata__ must hold strings, '\(member.key)' is \(member.value.kind)", at: path)
+        throw MeanderError(
+          .badData, "__metadata__ must hold strings, '\(member.key)' is \(member.value.kind)", at: path)
       }
       metadata[member.key] = text
     }
@@ -68,7 +72,8 @@ enum SafeTensors {
     guard let type = ElementType(rawValue: spelling) else {
       throw failure("elements of type \(spelling) are not supported")
     }
-    guard let sizes = fields["shape"]?.array, case let shape = sizes.compactMap(\.integer), shape.count == sizes.count,
+    guard let sizes = fields["shape"]?.array, case let shape = sizes.compactMap(\.integer),
+      shape.count == sizes.count,
       let entry = TensorEntry(name: member.key, type: type, shape: shape)
     else {
       throw failure("its shape must be a list of sizes whose product fits 63 bits")
@@ -79,7 +84,8 @@ enum SafeTensors {
       throw failure("its data_offsets must be two offsets in order, at most \(bytes.count - dataStart)")
     }
     guard end - begin == entry.byteCount else {
-      throw failure("\(type.rawValue) \(shape) takes \(entry.byteCount) bytes, its data_offsets span \(end - begin)")
+      throw failure(
+        "\(type.rawValue) \(shape) takes \(entry.byteCount) bytes, its data_offsets span \(end - begin)")
     }
     return StoredTensor(entry: entry, bytes: bytes, offset: dataStart + begin, strides: nil)
   }
@@ -89,7 +95,8 @@ enum SafeTensors {
     for tensor in tensors.sorted(by: { ($0.offset, $0.entry.byteCount) < ($1.offset, $1.entry.byteCount) }) {
       guard tensor.offset == end else {
         throw MeanderError(
-          .badData, tensor.offset < end ? "its bytes overlap another tensor's" : "there is a gap before its bytes",
+          .badData,
+          tensor.offset < end ? "its bytes overlap another tensor's" : "there is a gap before its bytes",
           at: "\(bytes.path), tensor \(tensor.entry.name), byte \(tensor.offset)")
       }
       end += tensor.entry.byteCount

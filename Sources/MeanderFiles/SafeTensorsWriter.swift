@@ -46,10 +46,12 @@ package struct SafeTensorsWriter {
     try add(name, .i64, shape, .integers(integers))
   }
 
-  private mutating func add(_ name: String, _ type: ElementType, _ shape: [Int], _ contents: Contents) throws {
+  private mutating func add(_ name: String, _ type: ElementType, _ shape: [Int], _ contents: Contents) throws
+  {
     let count = contents.withBytes { $0.byteCount }
     guard let entry = TensorEntry(name: name, type: type, shape: shape), entry.byteCount == count else {
-      throw MeanderError(.badRequest, "\(count) bytes do not fill \(type.rawValue) \(shape)", at: "tensor \(name)")
+      throw MeanderError(
+        .badRequest, "\(count) bytes do not fill \(type.rawValue) \(shape)", at: "tensor \(name)")
     }
     tensors.append((entry, contents))
   }
@@ -81,8 +83,8 @@ package struct SafeTensorsWriter {
   }
 }
 
-/// A safetensors file written piece by piece: names and shapes first, then all elements in that order. Without `commit()`
-/// there is no file.
+/// A safetensors file written piece by piece: names and shapes first, then all elements in that order.
+/// Without `commit()` there is no file.
 package final class SafeTensorsStream {
   private let file: AtomicFile
   private var left: Int
@@ -111,17 +113,21 @@ package final class SafeTensorsStream {
 
   /// Finishes the file; every declared byte must have come.
   package func commit() throws {
-    guard left == 0 else { throw MeanderError(.badRequest, "\(left) bytes of tensors did not come", at: file.path) }
+    guard left == 0 else {
+      throw MeanderError(.badRequest, "\(left) bytes of tensors did not come", at: file.path)
+    }
     try file.commit()
   }
 }
 
 extension SafeTensors {
-  /// The length and the header of a file that holds `tensors` one after the other, padded to 8 bytes with spaces.
+  /// The length and the header of a file that holds `tensors` one after the other, padded to 8 bytes with
+  /// spaces.
   static func header(_ tensors: [TensorEntry], _ metadata: [String: String]) throws -> [UInt8] {
     var members: [(String, JSON)] = []
     if !metadata.isEmpty {
-      members.append(("__metadata__", JSON(metadata.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value)) })))
+      members.append(
+        ("__metadata__", JSON(metadata.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value)) })))
     }
     var offset = 0
     for tensor in tensors {
@@ -141,7 +147,9 @@ extension SafeTensors {
         ))
       offset = end
     }
-    guard Set(members.map(\.0)).count == members.count, !tensors.contains(where: { $0.name == "__metadata__" }) else {
+    guard Set(members.map(\.0)).count == members.count,
+      !tensors.contains(where: { $0.name == "__metadata__" })
+    else {
       throw MeanderError(.badRequest, "two tensors have the same name, or one is named __metadata__")
     }
     var header = JSON(members).write()
@@ -149,6 +157,7 @@ extension SafeTensors {
     guard header.count <= largestHeader else {
       throw MeanderError(.limit, "the header takes \(header.count) bytes, \(largestHeader) is the limit")
     }
+    // Safe: the number's eight bytes are copied inside the call.
     return withUnsafeBytes(of: UInt64(header.count).littleEndian) { [UInt8]($0) } + header
   }
 }

@@ -11,13 +11,17 @@ package enum ShippedFiles {
   }
 
   /// The file names of shipped model `model`, sorted; empty where it is not linked in.
-  package static func names(model: String) -> [String] { all.filter { $0.model == model }.map(\.name).sorted() }
+  package static func names(model: String) -> [String] {
+    all.filter { $0.model == model }.map(\.name).sorted()
+  }
 
   private static var all: [(model: String, name: String, bytes: UnsafeRawBufferPointer)] {
     (0..<meander_catalog_count()).compactMap { index in
       guard let file = meander_catalog_at(index)?.pointee else { return nil }
       // Safe: the catalog's records point to constants of this program, which live as long as it does.
-      return (String(cString: file.model), String(cString: file.name), .init(start: file.bytes, count: file.count))
+      return (
+        String(cString: file.model), String(cString: file.name), .init(start: file.bytes, count: file.count)
+      )
     }
   }
 }

@@ -3,8 +3,8 @@ import MeanderErrors
 import Synchronization
 import SystemPackage
 
-/// Signals, counted: the handlers add to a counter and wake a reader that waits, and do nothing else that could go wrong
-/// inside a handler.
+/// Signals, counted: the handlers add to a counter and wake a reader that waits, and do nothing else that
+/// could go wrong inside a handler.
 package enum Signals {
   private static let stops = Atomic<Int>(0)
   private static let reports = Atomic<Int>(0)
@@ -23,8 +23,9 @@ package enum Signals {
   /// What a waiting reader polls beside its input; -1 before `install`, which poll(2) passes over.
   static var wakeDescriptor: CInt { wakeRead.load(ordering: .relaxed) }
 
-  /// Installs the handlers of SIGINT, SIGTERM, SIGUSR1 and SIGPIPE, once. With `secondInterruptExits`, the second
-  /// interrupt ends the process at once with status 130; files written by `AtomicFile` are whole even then.
+  /// Installs the handlers of SIGINT, SIGTERM, SIGUSR1 and SIGPIPE, once. With `secondInterruptExits`, the
+  /// second interrupt ends the process at once with status 130; files written by `AtomicFile` are whole even
+  /// then.
   package static func install(secondInterruptExits: Bool = true) throws {
     endsOnSecond.store(secondInterruptExits, ordering: .relaxed)
     if wakeDescriptor >= 0 { return }

@@ -22,9 +22,11 @@ struct StoredTensor: Sendable {
     }
     let width = entry.type.byteCount
     if let strides {
+      // Safe: an array's own bytes, read inside the call.
       return try gathered(range, strides).withUnsafeBytes(body)
     }
-    // Safe: the tensor's bytes lie within the file (checked when it was read), and the range within the tensor.
+    // Safe: the tensor's bytes lie within the file (checked when it was read), and the range within the
+    // tensor.
     return try bytes.withBytes(offset + range.lowerBound * width..<offset + range.upperBound * width) {
       try $0.withUnsafeBytes(body)
     }

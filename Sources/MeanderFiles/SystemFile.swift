@@ -1,11 +1,14 @@
 import Glibc
 import SystemPackage
 
-/// Small text files that the kernel writes on the fly (`/proc`, `/sys`), whose size is not known before they are read.
+/// Small text files that the kernel writes on the fly (`/proc`, `/sys`), whose size is not known before they
+/// are read.
 enum SystemFile {
   /// The text of `path`, at most 64 KiB of it; nil where it cannot be read.
   static func text(_ path: String) -> String? {
-    guard let descriptor = try? FileDescriptor.open(path, .readOnly, options: [.closeOnExec]) else { return nil }
+    guard let descriptor = try? FileDescriptor.open(path, .readOnly, options: [.closeOnExec]) else {
+      return nil
+    }
     defer { try? descriptor.close() }
     var bytes = [UInt8](repeating: 0, count: 1 << 16)
     var count = 0
@@ -46,7 +49,9 @@ package enum Terminal {
   package static func width(_ stream: Stream) -> Int? {
     var size = winsize()
     // Safe: the request stores one winsize.
-    guard isTerminal(stream), ioctl(stream.rawValue, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return nil }
+    guard isTerminal(stream), ioctl(stream.rawValue, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else {
+      return nil
+    }
     return Int(size.ws_col)
   }
 }

@@ -2,7 +2,8 @@ import MeanderErrors
 
 extension TensorStore {
   /// All weights of a model: the file that was named, else `model.safetensors`, the shards of
-  /// `model.safetensors.index.json`, `pytorch_model.bin`, the shards of its index, or the only weight file of the folder.
+  /// `model.safetensors.index.json`, `pytorch_model.bin`, the shards of its index, or the only weight file of
+  /// the folder.
   package static func open(_ files: ModelFiles) throws -> TensorStore {
     if let name = files.weightFile { return try open(try files.requiredFile(name)) }
     for name in ["model.safetensors", "pytorch_model.bin"] {
@@ -14,13 +15,15 @@ extension TensorStore {
       if candidates.count == 1 { return try open(try files.requiredFile(candidates[0])) }
       if candidates.count > 1 {
         throw MeanderError(
-          .badData, "there are several weight files and no index: \(candidates.joined(separator: ", "))", at: files.name,
+          .badData, "there are several weight files and no index: \(candidates.joined(separator: ", "))",
+          at: files.name,
           remedy: "Name the one that is meant.")
       }
     }
     throw MeanderError(
       .badData, "there are no weights", at: files.name,
-      remedy: "A model has model.safetensors, shards with model.safetensors.index.json, or pytorch_model.bin.")
+      remedy: "A model has model.safetensors, shards with model.safetensors.index.json, or pytorch_model.bin."
+    )
   }
 
   /// The tensors of one weight file, whose first bytes tell its format.
@@ -36,7 +39,8 @@ extension TensorStore {
     return try open(safetensors: bytes)
   }
 
-  /// The tensors of all shards that an index names. Every tensor of the index must stand in the shard it names.
+  /// The tensors of all shards that an index names. Every tensor of the index must stand in the shard it
+  /// names.
   package static func open(shardsOf index: FileBytes, _ files: ModelFiles) throws -> TensorStore {
     guard let map = try JSON.parse(index)["weight_map"]?.object, map.count > 0 else {
       throw MeanderError(.badData, "the index must hold a weight_map", at: index.path)
@@ -52,7 +56,8 @@ extension TensorStore {
       if shards[name] == nil {
         guard let bytes = try files.file(name) else {
           throw MeanderError(
-            .badData, "the shard \(name) is missing", at: index.path, remedy: "Fetch the model again: it is incomplete.")
+            .badData, "the shard \(name) is missing", at: index.path,
+            remedy: "Fetch the model again: it is incomplete.")
         }
         let shard = try open(bytes)
         shards[name] = shard
@@ -61,7 +66,8 @@ extension TensorStore {
         metadata = metadata ?? shard.metadata
       }
       guard shards[name]?[member.key] != nil else {
-        throw MeanderError(.badData, "the tensor is not in the shard \(name)", at: "\(index.path), tensor \(member.key)")
+        throw MeanderError(
+          .badData, "the tensor is not in the shard \(name)", at: "\(index.path), tensor \(member.key)")
       }
     }
     return try TensorStore(tensors, files: order, metadata: metadata ?? [:], path: index.path)

@@ -1,7 +1,7 @@
 import MeanderErrors
 
-/// All tensors of a model, from one file or several. Nothing is read before it is asked for, and any number of threads
-/// may read at once.
+/// All tensors of a model, from one file or several. Nothing is read before it is asked for, and any number
+/// of threads may read at once.
 package final class TensorStore: Sendable {
   let tensors: [String: StoredTensor]
   private let files: [FileBytes]
@@ -36,20 +36,28 @@ package final class TensorStore: Sendable {
   package subscript(name: String) -> TensorEntry? { tensors[name]?.entry }
 
   private func tensor(_ name: String) throws -> StoredTensor {
-    guard let tensor = tensors[name] else { throw MeanderError(.badData, "there is no tensor \(name)", at: path) }
+    guard let tensor = tensors[name] else {
+      throw MeanderError(.badData, "there is no tensor \(name)", at: path)
+    }
     return tensor
   }
 
-  /// Elements `range` of tensor `name` (F32, F16, BF16 or F64, row-major), widened to fp32. `values` is resized to the
-  /// range; its memory is used again where it is large enough.
+  /// Elements `range` of tensor `name` (F32, F16, BF16 or F64, row-major), widened to fp32. `values` is
+  /// resized to the range; its memory is used again where it is large enough.
   package func floats(_ name: String, _ range: Range<Int>, into values: inout [Float]) throws {
     let tensor = try tensor(name)
     try tensor.withElements(range) { bytes in
       if values.count > range.count { values.removeLast(values.count - range.count) }
-      if values.count < range.count { values.append(contentsOf: repeatElement(0, count: range.count - values.count)) }
-      let widened = values.withUnsafeMutableBufferPointer { Widening.floats(bytes, tensor.entry.type, into: $0) }
+      if values.count < range.count {
+        values.append(contentsOf: repeatElement(0, count: range.count - values.count))
+      }
+      // Safe: the array was resized to the range, and is written inside the call.
+      let widened = values.withUnsafeMutableBufferPointer {
+        Widening.floats(bytes, tensor.entry.type, into: $0)
+      }
       guard widened else {
-        throw MeanderError(.badData, "\(tensor.entry.type.rawValue) where numbers were expected", at: tensor.place)
+        throw MeanderError(
+          .badData, "\(tensor.entry.type.rawValue) where numbers were expected", at: tensor.place)
       }
     }
   }
@@ -78,7 +86,8 @@ package final class TensorStore: Sendable {
     let tensor = try tensor(name)
     return try tensor.withElements(0..<tensor.entry.count) { bytes in
       guard let values = Widening.integers(bytes, tensor.entry.type) else {
-        throw MeanderError(.badData, "\(tensor.entry.type.rawValue) where integers were expected", at: tensor.place)
+        throw MeanderError(
+          .badData, "\(tensor.entry.type.rawValue) where integers were expected", at: tensor.place)
       }
       return values
     }
@@ -95,15 +104,17 @@ package final class TensorStore: Sendable {
     for file in files { file.release() }
   }
 
-  /// Compares what is there with what an architecture declares, and returns the name in the file of each declared tensor
-  /// that is there. Throws one `.badData` that lists all missing, all unexpected and all mis-shaped tensors.
+  /// Compares what is there with what an architecture declares, and returns the name in the file of each
+  /// declared tensor that is there. Throws one `.badData` that lists all missing, all unexpected and all
+  /// mis-shaped tensors.
   @discardableResult
   package func check(_ declared: [TensorDeclaration]) throws -> [String: String] {
     var found: [String: String] = [:]
     var missing: [String] = []
     var misshaped: [String] = []
     for declaration in declared {
-      guard let name = ([declaration.name] + declaration.alternatives).first(where: { tensors[$0] != nil }) else {
+      guard let name = ([declaration.name] + declaration.alternatives).first(where: { tensors[$0] != nil })
+      else {
         if !declaration.optional { missing.append("\(declaration.name) \(declaration.shape)") }
         continue
       }
@@ -115,10 +126,13 @@ package final class TensorStore: Sendable {
     let known = Set(found.values)
     let unexpected = tensors.keys.filter { !known.contains($0) }.sorted()
     let lists = [("missing", missing), ("unexpected", unexpected), ("of the wrong shape", misshaped)]
-    let complaints = lists.filter { !$0.1.isEmpty }.map { "\($0.1.count) \($0.0): \($0.1.joined(separator: ", "))" }
+    let complaints = lists.filter { !$0.1.isEmpty }.map {
+      "\($0.1.count) \($0.0): \($0.1.joined(separator: ", "))"
+    }
     if complaints.isEmpty { return found }
     throw MeanderError(
-      .badData, "the tensors are not those that the configuration describes; " + complaints.joined(separator: "; "),
+      .badData,
+      "the tensors are not those that the configuration describes; " + complaints.joined(separator: "; "),
       at: path, remedy: "Check that the weights and config.json belong to the same model.")
   }
 }

@@ -1,15 +1,19 @@
 import MeanderErrors
 
-/// PyTorch's checkpoint (`torch.save` since 1.6): a zip archive of one pickle, `data.pkl`, that describes the tensors, and
-/// one member `data/KEY` for each storage. https://pytorch.org/docs/stable/notes/serialization.html
+/// PyTorch's checkpoint (`torch.save` since 1.6): a zip archive of one pickle, `data.pkl`, that describes the
+/// tensors, and one member `data/KEY` for each storage.
+/// https://pytorch.org/docs/stable/notes/serialization.html
 enum TorchCheckpoint {
-  /// The tensors of the state dictionary in `bytes`. Tensors may share a storage (tied weights do), and need not be
-  /// row-major; each must lie within its storage and hold no more elements than that.
+  /// The tensors of the state dictionary in `bytes`. Tensors may share a storage (tied weights do), and need
+  /// not be row-major; each must lie within its storage and hold no more elements than that.
   static func read(_ bytes: FileBytes) throws -> [StoredTensor] {
     let archive = try ZipArchive(bytes)
-    let pickles = archive.members.filter { $0.key.hasSuffix("/data.pkl") && $0.key.split(separator: "/").count == 2 }
+    let pickles = archive.members.filter {
+      $0.key.hasSuffix("/data.pkl") && $0.key.split(separator: "/").count == 2
+    }
     guard let pickle = pickles.first, pickles.count == 1 else {
-      throw MeanderError(.badData, "the archive holds \(pickles.count) pickles of tensors, not one", at: bytes.path)
+      throw MeanderError(
+        .badData, "the archive holds \(pickles.count) pickles of tensors, not one", at: bytes.path)
     }
     let folder = pickle.key.dropLast("data.pkl".count)
     if let order = archive.members[folder + "byteorder"], bytes.copy(order) != Array("little".utf8) {
@@ -34,12 +38,15 @@ enum TorchCheckpoint {
     let storage = tensor.storage
     let (size, overflow) = storage.count.multipliedReportingOverflow(by: storage.type.byteCount)
     guard !overflow, size == data.count else {
-      throw failure("its storage has \(data.count) bytes, not \(storage.count) elements of \(storage.type.rawValue)")
+      throw failure(
+        "its storage has \(data.count) bytes, not \(storage.count) elements of \(storage.type.rawValue)")
     }
-    guard let entry = TensorEntry(name: name, type: storage.type, shape: tensor.shape), entry.count <= storage.count,
+    guard let entry = TensorEntry(name: name, type: storage.type, shape: tensor.shape),
+      entry.count <= storage.count,
       tensor.strides.count == tensor.shape.count, tensor.offset >= 0, tensor.offset <= storage.count
     else {
-      throw failure("the shape \(tensor.shape) at element \(tensor.offset) does not fit \(storage.count) elements")
+      throw failure(
+        "the shape \(tensor.shape) at element \(tensor.offset) does not fit \(storage.count) elements")
     }
     if entry.count > 0 {
       guard let last = lastElement(tensor), last < storage.count else {
@@ -51,7 +58,8 @@ enum TorchCheckpoint {
       strides: isRowMajor(tensor) ? nil : tensor.strides)
   }
 
-  /// The farthest element of the storage that the tensor reaches; nil where that passes 63 bits or a stride is negative.
+  /// The farthest element of the storage that the tensor reaches; nil where that passes 63 bits or a stride
+  /// is negative.
   private static func lastElement(_ tensor: Pickle.Tensor) -> Int? {
     var last = tensor.offset
     for (size, stride) in zip(tensor.shape, tensor.strides) {

@@ -1,10 +1,12 @@
 /// Stored elements widened to what the arithmetic uses. Plain loops over whole runs, so that they vectorize.
 enum Widening {
-  /// Appends the elements of `bytes`, which holds `type`, to nothing else than `values[first...]`.
+  /// Fills `values` with the elements of `bytes`, which holds exactly as many of `type`; false where `type` is not
+  /// a floating-point one.
   static func floats(
     _ bytes: UnsafeRawBufferPointer, _ type: ElementType, into values: UnsafeMutableBufferPointer<Float>
   ) -> Bool {
-    // Safe: callers pass exactly values.count elements of `type`; loads are unaligned, as offsets in files are.
+    // Safe: callers pass exactly values.count elements of `type`; loads are unaligned, as offsets in files
+    // are.
     switch type {
     case .f32:
       UnsafeMutableRawBufferPointer(values).copyMemory(from: bytes)
@@ -26,8 +28,8 @@ enum Widening {
     return true
   }
 
-  /// The value of an IEEE half, exactly: exponent and mantissa moved in place and rescaled by 2^112, which makes normal
-  /// numbers of subnormal ones; infinity and NaN get their exponent back.
+  /// The value of an IEEE half, exactly: exponent and mantissa moved in place and rescaled by 2^112, which
+  /// makes normal numbers of subnormal ones; infinity and NaN get their exponent back.
   @inline(__always)
   static func float(half: UInt16) -> Float {
     let magnitude = UInt32(half & 0x7FFF) << 13
@@ -44,7 +46,9 @@ enum Widening {
       values.reserveCapacity(bytes.count / width)
       for offset in stride(from: 0, to: bytes.count, by: width) {
         // Safe: `bytes` holds a whole number of elements, and every bit pattern is a number.
-        guard let value = Int64(exactly: bytes.loadUnaligned(fromByteOffset: offset, as: Stored.self)) else { return nil }
+        guard let value = Int64(exactly: bytes.loadUnaligned(fromByteOffset: offset, as: Stored.self)) else {
+          return nil
+        }
         values.append(value)
       }
       return values

@@ -2,9 +2,10 @@ import MeanderErrors
 
 /// The members of a zip archive that holds them uncompressed, as PyTorch's checkpoints do.
 ///
-/// PKWARE's APPNOTE 6.3 with the 64-bit records. Nothing is trusted: every range is checked against the file, no two
-/// members may share a byte, no two a name, and compressed or encrypted members are refused, so that nothing unpacks to
-/// more than the file holds. Checksums are not verified, as the weights would have to be read for them.
+/// PKWARE's APPNOTE 6.3 with the 64-bit records. Nothing is trusted: every range is checked against the file,
+/// no two members may share a byte, no two a name, and compressed or encrypted members are refused, so that
+/// nothing unpacks to more than the file holds. Checksums are not verified, as the weights would have to be
+/// read for them.
 struct ZipArchive {
   /// Where each member's bytes lie in the file.
   let members: [String: Range<Int>]
@@ -70,7 +71,8 @@ struct ZipArchive {
       return members
     }
 
-    /// Where the central directory lies and how many entries it claims, each of which takes at least 46 bytes of it.
+    /// Where the central directory lies and how many entries it claims, each of which takes at least 46 bytes
+    /// of it.
     private func directory(_ bytes: RawSpan) throws -> (range: Range<Int>, count: Int) {
       let end = try endRecord(bytes)
       var count = try number(bytes, end + 10, UInt16.self)
@@ -79,7 +81,8 @@ struct ZipArchive {
       var limit = end
       if end >= 20, bytes.number(end - 20, as: UInt32.self) == ZipArchive.locator64Signature {
         let record = try number(bytes, end - 12, UInt64.self)
-        guard record <= end - 20 - 56, bytes.number(record, as: UInt32.self) == ZipArchive.end64Signature else {
+        guard record <= end - 20 - 56, bytes.number(record, as: UInt32.self) == ZipArchive.end64Signature
+        else {
           throw failure("its 64-bit end record is not where it should be", end - 12)
         }
         count = try number(bytes, record + 32, UInt64.self)
@@ -118,13 +121,13 @@ struct ZipArchive {
       guard next <= end else { throw failure("a directory entry passes the directory's end", offset) }
       guard method == 0, flags & 1 == 0 else { throw failure("a member is compressed or encrypted", offset) }
       try widen(bytes, nameEnd..<extraEnd, &size, &packed, &header)
-      let name = bytes.extracting(offset + 46..<nameEnd).withUnsafeBytes { String(validating: $0, as: UTF8.self) }
-      guard let name else { throw failure("a member's name is not UTF-8", offset + 46) }
+      guard let name = bytes.text(offset + 46..<nameEnd) else { throw failure("a member's name is not UTF-8", offset + 46) }
       guard size == packed else { throw failure("the member \(name) has two sizes", offset) }
       return (Entry(name: name, size: size, header: header), next)
     }
 
-    /// Replaces the numbers that are all ones by those of the 64-bit extra field, which holds them in this order.
+    /// Replaces the numbers that are all ones by those of the 64-bit extra field, which holds them in this
+    /// order.
     private func widen(
       _ bytes: RawSpan, _ extra: Range<Int>, _ size: inout Int, _ packed: inout Int, _ header: inout Int
     ) throws {
@@ -149,7 +152,8 @@ struct ZipArchive {
       }
     }
 
-    /// Where a member's bytes lie: behind its local header, whose name must be the directory's, and before `end`.
+    /// Where a member's bytes lie: behind its local header, whose name must be the directory's, and before
+    /// `end`.
     private func data(_ bytes: RawSpan, _ entry: Entry, end: Int) throws -> Range<Int> {
       let header = entry.header
       guard header <= end - 30, bytes.number(header, as: UInt32.self) == ZipArchive.localSignature else {
@@ -161,8 +165,7 @@ struct ZipArchive {
       guard start <= end, entry.size <= end - start else {
         throw failure("the member \(entry.name) passes the end of the archive's data", header)
       }
-      let name = bytes.extracting(header + 30..<nameEnd).withUnsafeBytes { String(validating: $0, as: UTF8.self) }
-      guard method == 0, name == entry.name else {
+      guard method == 0, bytes.text(header + 30..<nameEnd) == entry.name else {
         throw failure("the member \(entry.name) contradicts the directory", header)
       }
       return start..<start + entry.size

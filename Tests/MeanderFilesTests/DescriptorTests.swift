@@ -111,10 +111,13 @@ import Testing
   }
 
   @Test func quotasOfControlGroupsAreFound() {
-    func quota(_ groups: String, _ files: [String: String]) -> Double? { ControlGroup.quota(groups: groups) { files[$0] } }
+    func quota(_ groups: String, _ files: [String: String]) -> Double? {
+      ControlGroup.quota(groups: groups) { files[$0] }
+    }
     #expect(quota("0::/a/b\n", ["/sys/fs/cgroup/a/cpu.max": "150000 100000\n"]) == 1.5)
     #expect(
-      quota("0::/\n", ["/sys/fs/cgroup/cpu.max": "max 100000\n", "/sys/fs/cgroup/a/cpu.max": "1 100000"]) == nil)
+      quota("0::/\n", ["/sys/fs/cgroup/cpu.max": "max 100000\n", "/sys/fs/cgroup/a/cpu.max": "1 100000"])
+        == nil)
     #expect(
       quota(
         "4:cpu,cpuacct:/x\n5:memory:/y\n",

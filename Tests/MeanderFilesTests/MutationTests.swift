@@ -3,22 +3,26 @@ import MeanderFiles
 import MeanderTestSupport
 import Testing
 
-/// Good files, spoiled in every way that a seeded generator comes upon: what reads them either succeeds or throws a
-/// `MeanderError`, and never anything else.
+/// Good files, spoiled in every way that a seeded generator comes upon: what reads them either succeeds or
+/// throws a `MeanderError`, and never anything else.
 @Suite struct MutationTests {
   private static let rounds = 10_000
 
   /// `bytes` after one to four flips, cuts, insertions and splices, most of them inside `structure`.
-  private func mutated(_ bytes: [UInt8], _ structure: [Range<Int>], _ generator: inout SeededGenerator) -> [UInt8] {
+  private func mutated(_ bytes: [UInt8], _ structure: [Range<Int>], _ generator: inout SeededGenerator)
+    -> [UInt8]
+  {
     var output = bytes
     for _ in 0..<Int.random(in: 1...4, using: &generator) {
       if output.isEmpty { return output }
       let range = structure.randomElement(using: &generator) ?? 0..<output.count
       let anywhere = Int.random(in: 0..<8, using: &generator) == 0
-      let place = min(Int.random(in: anywhere ? 0..<output.count : range, using: &generator), output.count - 1)
+      let place = min(
+        Int.random(in: anywhere ? 0..<output.count : range, using: &generator), output.count - 1)
       switch Int.random(in: 0..<16, using: &generator) {
       case 0..<5: output[place] ^= 1 << UInt8.random(in: 0..<8, using: &generator)
-      case 5..<9: output[place] = [0, 1, 0x7F, 0x80, 0xFF, 0x22, 0x2D, 0x39].randomElement(using: &generator) ?? 0
+      case 5..<9:
+        output[place] = [0, 1, 0x7F, 0x80, 0xFF, 0x22, 0x2D, 0x39].randomElement(using: &generator) ?? 0
       case 9: output.removeLast(output.count - place)
       case 10: output.insert(UInt8.random(in: 0...255, using: &generator), at: place)
       case 11: output.remove(at: place)
@@ -33,7 +37,8 @@ import Testing
     return output
   }
 
-  /// How many of the mutations of `bytes` were refused; anything but success or a `MeanderError` fails the test.
+  /// How many of the mutations of `bytes` were refused; anything but success or a `MeanderError` fails the
+  /// test.
   private func refused(
     _ bytes: [UInt8], structure: [Range<Int>] = [], seed: UInt64, _ read: (FileBytes) throws -> Void
   ) -> Int {
@@ -65,7 +70,8 @@ import Testing
     var writer = SafeTensorsWriter()
     writer.metadata = ["format": "pt"]
     for (index, type) in ElementType.allCases.enumerated() {
-      try writer.add("tensor.\(index)", type, [index, 2], bytes: [UInt8](repeating: 63, count: index * 2 * type.byteCount))
+      try writer.add(
+        "tensor.\(index)", type, [index, 2], bytes: [UInt8](repeating: 63, count: index * 2 * type.byteCount))
     }
     let bytes = try writer.bytes()
     let refused = refused(bytes, structure: [0..<8, 8..<bytes.count - 400], seed: 1) {
@@ -89,7 +95,8 @@ import Testing
     }
   }
 
-  /// A file as PyTorch wrote it: the pickle at its start and the directory at its end take most of the mutations.
+  /// A file as PyTorch wrote it: the pickle at its start and the directory at its end take most of the
+  /// mutations.
   @Test func publishedCheckpoints() throws {
     let bytes = try Fixture.bytes("mamba2-tied-original/pytorch_model.bin").copy()
     let refused = refused(bytes, structure: [0..<2200, bytes.count - 2600..<bytes.count], seed: 4) {
@@ -99,7 +106,9 @@ import Testing
     #expect(refused > Self.rounds / 2)
   }
 
-  @Test(arguments: ["mamba2-tied/config.json", "mamba2-tied/config_v4.json", "mamba2-defaults-original/config.json"])
+  @Test(arguments: [
+    "mamba2-tied/config.json", "mamba2-tied/config_v4.json", "mamba2-defaults-original/config.json",
+  ])
   func configurations(_ name: String) throws {
     let refused = refused(try Fixture.bytes(name).copy(), seed: 5) { bytes in
       var configuration = try Configuration(JSON.parse(bytes), file: bytes.path)
@@ -114,7 +123,8 @@ import Testing
   }
 
   @Test func documents() throws {
-    let text = #"{"a":[1,-2.5e-3,true,null,{"b":"\u00e9\ud83d\ude00\n é😀"}],"c":{},"d":[[],[[]]],"e":Infinity,"f":-0}"#
+    let text =
+      #"{"a":[1,-2.5e-3,true,null,{"b":"\u00e9\ud83d\ude00\n é😀"}],"c":{},"d":[[],[[]]],"e":Infinity,"f":-0}"#
     let refused = refused(Array(text.utf8), seed: 6) { bytes in
       let value = try JSON.parse(bytes)
       let again = try JSON.parse(FileBytes(value.write(), path: bytes.path))

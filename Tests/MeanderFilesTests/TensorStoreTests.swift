@@ -35,7 +35,9 @@ import Testing
 
   @Test func oneErrorListsEveryTensorThatIsWrong() throws {
     let store = try TensorStore.open(Fixture.model("mamba2-tied"))
-    var declared = store.entries.values.map { TensorDeclaration($0.name, $0.shape) }.sorted { $0.name < $1.name }
+    var declared = store.entries.values.map { TensorDeclaration($0.name, $0.shape) }.sorted {
+      $0.name < $1.name
+    }
     #expect(try store.check(declared).count == declared.count)
     declared[0] = TensorDeclaration("renamed", declared[0].shape, alternatives: [declared[0].name])
     declared.append(TensorDeclaration("lm_head.weight", [256, 64], optional: true))

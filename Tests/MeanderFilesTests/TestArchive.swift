@@ -24,7 +24,8 @@ struct TestArchive {
   /// An archive of one pickle and the storages it names.
   init(pickle: [UInt8], storages: [(key: String, data: [UInt8])]) {
     self.init(
-      [Member(name: "model/data.pkl", data: pickle)] + storages.map { Member(name: "model/data/\($0.key)", data: $0.data) })
+      [Member(name: "model/data.pkl", data: pickle)]
+        + storages.map { Member(name: "model/data/\($0.key)", data: $0.data) })
   }
 
   func file(_ path: String = "test.bin") -> FileBytes { FileBytes(bytes(), path: path) }
@@ -36,14 +37,18 @@ struct TestArchive {
       let place = UInt32(output.count)
       let size = member.claimed ?? UInt32(member.data.count)
       let name = Array(member.name.utf8)
-      output += little(UInt32(0x0403_4B50)) + little(UInt16(20)) + little(member.flags) + little(member.method)
-      output += [UInt8](repeating: 0, count: 8) + little(size) + little(size) + little(UInt16(name.count)) + little(UInt16(0))
+      output +=
+        little(UInt32(0x0403_4B50)) + little(UInt16(20)) + little(member.flags) + little(member.method)
+      output +=
+        [UInt8](repeating: 0, count: 8) + little(size) + little(size) + little(UInt16(name.count))
+        + little(UInt16(0))
       output += name + member.data
       let extra =
         is64
         ? little(UInt16(1)) + little(UInt16(24)) + little(UInt64(size)) + little(UInt64(size))
           + little(UInt64(member.header ?? place)) : []
-      directory += little(UInt32(0x0201_4B50)) + little(UInt16(20)) + little(UInt16(20)) + little(member.flags)
+      directory +=
+        little(UInt32(0x0201_4B50)) + little(UInt16(20)) + little(UInt16(20)) + little(member.flags)
       directory += little(member.method) + [UInt8](repeating: 0, count: 8)
       directory += little(is64 ? UInt32.max : size) + little(is64 ? UInt32.max : size)
       directory += little(UInt16(name.count)) + little(UInt16(extra.count)) + [UInt8](repeating: 0, count: 10)
@@ -56,9 +61,11 @@ struct TestArchive {
     let count = claimedCount ?? UInt16(members.count)
     var output: [UInt8] = []
     if is64 {
-      output += little(UInt32(0x0606_4B50)) + little(UInt64(44)) + little(UInt32(0x002D_002D)) + little(UInt64(0))
+      output +=
+        little(UInt32(0x0606_4B50)) + little(UInt64(44)) + little(UInt32(0x002D_002D)) + little(UInt64(0))
       output += little(UInt64(count)) + little(UInt64(count)) + little(UInt64(size)) + little(UInt64(start))
-      output += little(UInt32(0x0706_4B50)) + little(UInt32(0)) + little(UInt64(start + size)) + little(UInt32(1))
+      output +=
+        little(UInt32(0x0706_4B50)) + little(UInt32(0)) + little(UInt64(start + size)) + little(UInt32(1))
     }
     output += little(UInt32(0x0605_4B50)) + little(UInt32(0))
     output += little(is64 ? UInt16.max : count) + little(is64 ? UInt16.max : count)
@@ -77,7 +84,9 @@ struct TestPickle {
 
   mutating func code(_ text: String) { bytes += Array(text.utf8) }
   mutating func name(_ name: String, of module: String) { code("c\(module)\n\(name)\n") }
-  mutating func string(_ text: String) { bytes += [UInt8(ascii: "X")] + little(UInt32(text.utf8.count)) + Array(text.utf8) }
+  mutating func string(_ text: String) {
+    bytes += [UInt8(ascii: "X")] + little(UInt32(text.utf8.count)) + Array(text.utf8)
+  }
   mutating func integer(_ value: Int) { bytes += [0x8A, 8] + little(value) }
 
   mutating func tuple(_ values: [Int]) {

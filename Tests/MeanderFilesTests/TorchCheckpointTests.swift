@@ -45,7 +45,8 @@ private func refusal(of pickle: TestPickle, storages: [(key: String, data: [UInt
     pickle.tensor("whole", "FloatStorage", key: "0", count: 6, shape: [2, 3], strides: [3, 1])
     pickle.tensor("transposed", "FloatStorage", key: "0", count: 6, shape: [3, 2], strides: [1, 3])
     pickle.tensor("column", "FloatStorage", key: "0", count: 6, offset: 2, shape: [2, 1], strides: [3, 1])
-    pickle.tensor("empty", "FloatStorage", key: "0", count: 6, offset: 6, shape: [0, .max], strides: [.max, 1])
+    pickle.tensor(
+      "empty", "FloatStorage", key: "0", count: 6, offset: 6, shape: [0, .max], strides: [.max, 1])
     pickle.tensor("scalar", "HalfStorage", key: "1", count: 3, offset: 1, shape: [], strides: [])
     let floats = [Float](arrayLiteral: 0, 1, 2, 3, 4, 5).flatMap { little($0.bitPattern) }
     var archive = TestArchive(
@@ -65,19 +66,23 @@ private func refusal(of pickle: TestPickle, storages: [(key: String, data: [UInt
 
   @Test func viewsThatLeaveTheirStorageAreRefused() {
     let views: [(offset: Int, shape: [Int], strides: [Int])] = [
-      (0, [7], [1]), (1, [6], [1]), (0, [2, 3], [4, 1]), (0, [2], [.max]), (0, [2], [-1]), (-1, [1], [1]), (7, [0], [1]),
+      (0, [7], [1]), (1, [6], [1]), (0, [2, 3], [4, 1]), (0, [2], [.max]), (0, [2], [-1]), (-1, [1], [1]),
+      (7, [0], [1]),
       (0, [1 << 40], [0]), (0, [.max, .max], [0, 0]), (0, [-2, -3], [3, 1]), (0, [2, 3], [1]),
     ]
     for view in views {
       var pickle = TestPickle()
       pickle.tensor(
-        "view", "FloatStorage", key: "0", count: 6, offset: view.offset, shape: view.shape, strides: view.strides)
-      #expect(refusal(of: pickle, storages: [("0", [UInt8](repeating: 0, count: 24))]).contains("tensor view"))
+        "view", "FloatStorage", key: "0", count: 6, offset: view.offset, shape: view.shape,
+        strides: view.strides)
+      #expect(
+        refusal(of: pickle, storages: [("0", [UInt8](repeating: 0, count: 24))]).contains("tensor view"))
     }
     for (count, data) in [(5, 24), (6, 23), (Int.max, 24), (6, 0)] {
       var pickle = TestPickle()
       pickle.tensor("view", "FloatStorage", key: "0", count: count, shape: [1], strides: [1])
-      #expect(refusal(of: pickle, storages: [("0", [UInt8](repeating: 0, count: data))]).contains("tensor view"))
+      #expect(
+        refusal(of: pickle, storages: [("0", [UInt8](repeating: 0, count: data))]).contains("tensor view"))
     }
     var pickle = TestPickle()
     pickle.tensor("view", "FloatStorage", key: "absent", count: 6, shape: [1], strides: [1])
@@ -124,7 +129,9 @@ private func refusal(of pickle: TestPickle, storages: [(key: String, data: [UInt
 }
 
 @Suite struct ZipArchiveTests {
-  private func member(_ name: String, _ change: (inout TestArchive.Member) -> Void = { _ in }) -> TestArchive.Member {
+  private func member(_ name: String, _ change: (inout TestArchive.Member) -> Void = { _ in })
+    -> TestArchive.Member
+  {
     var member = TestArchive.Member(name: name, data: Array("some data".utf8))
     change(&member)
     return member
@@ -135,9 +142,13 @@ private func refusal(of pickle: TestPickle, storages: [(key: String, data: [UInt
     #expect(refusal(TestArchive([member("model/data.pkl") { $0.method = 8 }]).file()).contains("compressed"))
     #expect(refusal(TestArchive([member("model/data.pkl") { $0.flags = 1 }]).file()).contains("encrypted"))
     #expect(refusal(TestArchive([good, good]).file()).contains("twice"))
-    #expect(refusal(TestArchive([member("model/data.pkl") { $0.claimed = 1 << 30 }]).file()).contains("passes the end"))
+    #expect(
+      refusal(TestArchive([member("model/data.pkl") { $0.claimed = 1 << 30 }]).file()).contains(
+        "passes the end"))
     #expect(refusal(TestArchive([good, member("b") { $0.header = 0 }]).file()).contains("contradicts"))
-    #expect(refusal(TestArchive([member("model/data.pkl") { $0.header = 1 << 30 }]).file()).contains("does not start"))
+    #expect(
+      refusal(TestArchive([member("model/data.pkl") { $0.header = 1 << 30 }]).file()).contains(
+        "does not start"))
     var counted = TestArchive([good])
     counted.claimedCount = 2
     #expect(refusal(counted.file()).contains("does not fit"))
@@ -147,7 +158,8 @@ private func refusal(of pickle: TestPickle, storages: [(key: String, data: [UInt
   @Test func membersInsideOthersAreRefused() {
     let inner = TestArchive([member("inner")]).bytes()
     var outer = TestArchive([
-      member("model/data.pkl") { $0.data = inner }, member("inner") { $0.header = UInt32(30 + "model/data.pkl".utf8.count) },
+      member("model/data.pkl") { $0.data = inner },
+      member("inner") { $0.header = UInt32(30 + "model/data.pkl".utf8.count) },
     ])
     outer.members[1].data = Array("some data".utf8)
     #expect(refusal(outer.file()).contains("share bytes"))

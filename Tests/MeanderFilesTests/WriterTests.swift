@@ -126,7 +126,8 @@ private func read(_ path: String) throws -> [UInt8] { try FileBytes.mapping(path
     #expect(throws: MeanderError.self) { try AtomicFile.write("/", bytes: [1]) }
   }
 
-  /// A limit on the size of files stands for the full disk; it binds a whole process, so the test has one of its own.
+  /// A limit on the size of files stands for the full disk; it binds a whole process, so the test has one of
+  /// its own.
   @Test func aFullDiskLeavesTheOldFileWhole() async {
     await #expect(processExitsWith: .success) {
       let folder = TemporaryFolder()

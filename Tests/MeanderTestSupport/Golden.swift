@@ -16,7 +16,8 @@ public enum Fixture {
   package static func bytes(_ name: String) throws -> FileBytes { try .mapping(path(name)) }
 }
 
-/// What the reference implementation computed for a fixture: `golden.safetensors` (or another file of that kind).
+/// What the reference implementation computed for a fixture: `golden.safetensors` (or another file of that
+/// kind).
 public struct Golden: Sendable {
   package let store: TensorStore
   private let folder: String
@@ -30,7 +31,9 @@ public struct Golden: Sendable {
   public func integers(_ name: String) throws -> [Int64] { try store.integers(name) }
 
   public func shape(_ name: String) throws -> [Int] {
-    guard let entry = store[name] else { throw MeanderError(.badData, "no golden tensor \(name)", at: folder) }
+    guard let entry = store[name] else {
+      throw MeanderError(.badData, "no golden tensor \(name)", at: folder)
+    }
     return entry.shape
   }
 
