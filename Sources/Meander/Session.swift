@@ -51,8 +51,6 @@ public actor Session {
   public nonisolated var bytesRead: Int64 { core.progress.bytesRead }
 }
 
-// MARK: Input
-
 extension Session {
   /// Feeds text. O(bytes).
   public func feed(_ text: String) async throws { try await feed(bytes: Array(text.utf8)) }
@@ -131,8 +129,6 @@ extension Session {
   }
 }
 
-// MARK: Values
-
 extension Session {
   /// Everything of this session as a value: state, sampler, generator and tokenizer carry. O(state).
   public func snapshot() async throws -> Snapshot {
@@ -162,8 +158,6 @@ extension Session {
     return try await turn { _ in core.gauge() }
   }
 }
-
-// MARK: Turns
 
 extension Session {
   /// Runs one job whole, a chunk a turn, while no other call of this session does.

@@ -41,7 +41,7 @@ import Testing
     let engine = try Engine(maximumWaiting: 2)
     let model = try await Model.load("reader", engine: engine)
     let sessions = try (0..<12).map { _ in try Session(model) }
-    let bytes = someText(60_000)
+    let bytes = someText(20_000)
     let outcomes = await withTaskGroup(of: MeanderError.Code?.self) { group in
       for session in sessions {
         group.addTask {

@@ -24,7 +24,7 @@ import Testing
   @Test(arguments: TestModel.allCases)
   func everyByteAlone(_ name: TestModel) async throws {
     let model = try await name.load(Engine(threads: 2))
-    let bytes = someText(540)
+    let bytes = someText(name == .layer130m ? 100 : 540)
     let session = try Session(model)
     for byte in bytes { try await session.feed(bytes: [byte]) }
     #expect(try await Outcome(session) == whole(model, bytes))
@@ -42,7 +42,7 @@ import Testing
 
   @Test(arguments: TestModel.allCases)
   func anyInstructionTable(_ name: TestModel) async throws {
-    let bytes = someText(560)
+    let bytes = someText(name == .layer130m ? 40 : 560)
     let best = try await whole(name.load(Engine(threads: 2)), bytes)
     let scalar = try await whole(name.load(Engine(threads: 2, instructions: "scalar")), bytes)
     #expect(best == scalar)
