@@ -23,20 +23,25 @@ static inline float float_of(uint32_t bits) {
   return x;
 }
 
-static inline float scalar_exp(float x) {
-  x = x > EXP_HIGH ? EXP_HIGH : x;
-  x = x < EXP_LOW ? EXP_LOW : x;
-  float k = fmaf(x, EXP_LOG2E, EXP_MAGIC) - EXP_MAGIC;
+static inline float scalar_exp_of_rest(float x, float k) {
   float r = fmaf(k, -EXP_LN2_HIGH, x);
   r = fmaf(k, -EXP_LN2_LOW, r);
   float q = fmaf(EXP_Q4, r, EXP_Q3);
   q = fmaf(q, r, EXP_Q2);
   q = fmaf(q, r, EXP_Q1);
   q = fmaf(q, r, EXP_Q0);
-  float value = fmaf(r * r, q, r) + 1.0f;
+  return fmaf(r * r, q, r) + 1.0f;
+}
+
+static inline float scalar_power_of_two(float magic_sum) { return float_of((bits_of(magic_sum) + 127) << 23); }
+
+static inline float scalar_exp(float x) {
+  x = x > EXP_HIGH ? EXP_HIGH : x;
+  x = x < EXP_LOW ? EXP_LOW : x;
+  float k = fmaf(x, EXP_LOG2E, EXP_MAGIC) - EXP_MAGIC;
   float half = fmaf(k, 0.5f, EXP_MAGIC);
   float rest = (k - (half - EXP_MAGIC)) + EXP_MAGIC;
-  return value * float_of((bits_of(half) + 127) << 23) * float_of((bits_of(rest) + 127) << 23);
+  return scalar_exp_of_rest(x, k) * scalar_power_of_two(half) * scalar_power_of_two(rest);
 }
 
 static inline float scalar_log1p(float u) {
@@ -53,7 +58,12 @@ static inline float scalar_log1p(float u) {
 
 static inline float scalar_softplus(float x) { return (x > 0 ? x : 0) + scalar_log1p(scalar_exp(-fabsf(x))); }
 
-static inline float scalar_silu(float x) { return x / (scalar_exp(-x) + 1.0f); }
+static inline float scalar_silu(float x) {
+  float negative = -x > SILU_BOUND ? SILU_BOUND : -x;
+  negative = negative < -SILU_BOUND ? -SILU_BOUND : negative;
+  float shifted = fmaf(negative, EXP_LOG2E, EXP_MAGIC);
+  return x / fmaf(scalar_exp_of_rest(negative, shifted - EXP_MAGIC), scalar_power_of_two(shifted), 1.0f);
+}
 
 static inline float scalar_bf16(float x) {
   uint32_t bits = bits_of(x);

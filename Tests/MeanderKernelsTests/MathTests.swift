@@ -43,6 +43,7 @@ import Testing
     kernels.softplus(x, into: y)
     #expect(bits(y.columns(0..<5)) == bits([.infinity, 0, .nan, 1000, 0]))
     kernels.silu(x, into: y)
-    #expect(bits(y) == bits([.infinity, .nan, .nan, 1000, -0.0, -0.0]))
+    #expect(bits(y.columns(0..<4)) == bits([.infinity, -.infinity, .nan, 1000]))
+    #expect(abs(y[0, 4]) < 1e-30 && abs(y[0, 5]) < 1e-30)
   }
 }

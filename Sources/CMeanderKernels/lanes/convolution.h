@@ -1,20 +1,44 @@
 // The causal depthwise convolution: lanes are channels, so a sum over the window never crosses them.
 
-INLINE void NAME(convolve)(
-    const meander_convolution *job, size_t token, size_t channel, size_t count) {
-  const bool whole = count == LANES;
-  vec sum = splat(0);
-  if (job->bias) sum = whole ? load(job->bias + channel) : load_part(job->bias + channel, count);
-  for (size_t k = 0; k < job->width; k++) {
-    const float *weight = job->weight + k * job->weight_stride + channel;
-    size_t at = token + k;
-    const float *input = at + 1 < job->width ? job->taps + at * job->taps_stride + channel
-                                             : job->x + (at + 1 - job->width) * job->x_stride + channel;
-    sum = fma_(whole ? load(weight) : load_part(weight, count), whole ? load(input) : load_part(input, count), sum);
+INLINE const float *NAME(convolution_input)(const meander_convolution *job, size_t at, size_t width) {
+  return at + 1 < width ? job->taps + at * job->taps_stride : job->x + (at + 1 - width) * job->x_stride;
+}
+
+// A width known when this is compiled.
+INLINE void NAME(convolve)(const meander_convolution *job, size_t token, size_t first, size_t end, size_t width) {
+  float *y = job->y + token * job->y_stride;
+  size_t channel = first;
+  for (; channel + LANES <= end; channel += LANES) {
+    vec sum = job->bias ? load(job->bias + channel) : splat(0);
+    UNROLL for (size_t k = 0; k < width; k++)
+      sum = fma_(
+          load(job->weight + k * job->weight_stride + channel),
+          load(NAME(convolution_input)(job, token + k, width) + channel), sum);
+    store(y + channel, job->silu ? silu_(sum) : sum);
   }
-  if (job->silu) sum = silu_(sum);
-  float *y = job->y + token * job->y_stride + channel;
-  if (whole) store(y, sum); else store_part(y, sum, count);
+  if (channel == end) return;
+  size_t count = end - channel;
+  vec sum = job->bias ? load_part(job->bias + channel, count) : splat(0);
+  for (size_t k = 0; k < width; k++)
+    sum = fma_(
+        load_part(job->weight + k * job->weight_stride + channel, count),
+        load_part(NAME(convolution_input)(job, token + k, width) + channel, count), sum);
+  store_part(y + channel, job->silu ? silu_(sum) : sum, count);
+}
+
+// Any width; its inner loop is not unrolled.
+static __attribute__((noinline)) void NAME(convolve_any)(
+    const meander_convolution *job, size_t token, size_t first, size_t end) {
+  float *y = job->y + token * job->y_stride;
+  for (size_t channel = first; channel < end; channel += LANES) {
+    size_t count = end - channel < LANES ? end - channel : LANES;
+    vec sum = job->bias ? load_part(job->bias + channel, count) : splat(0);
+    for (size_t k = 0; k < job->width; k++)
+      sum = fma_(
+          load_part(job->weight + k * job->weight_stride + channel, count),
+          load_part(NAME(convolution_input)(job, token + k, job->width) + channel, count), sum);
+    store_part(y + channel, job->silu ? silu_(sum) : sum, count);
+  }
 }
 
 // The last K - 1 inputs, of which the oldest may be taps themselves when there are few tokens.
@@ -29,9 +53,8 @@ static void NAME(keep_taps)(const meander_convolution *job, size_t first, size_t
 
 static void NAME(convolution)(const meander_convolution *job, size_t first_channel, size_t end_channel) {
   for (size_t token = 0; token < job->tokens; token++) {
-    size_t channel = first_channel;
-    for (; channel + LANES <= end_channel; channel += LANES) NAME(convolve)(job, token, channel, LANES);
-    if (channel < end_channel) NAME(convolve)(job, token, channel, end_channel - channel);
+    if (job->width == 4) NAME(convolve)(job, token, first_channel, end_channel, 4);
+    else NAME(convolve_any)(job, token, first_channel, end_channel);
   }
   NAME(keep_taps)(job, first_channel, end_channel);
 }

@@ -23,7 +23,7 @@
 // To the nearest bf16, ties to even; a NaN stays one.
 INLINE vec NAME(nearest_bf16)(vec v) {
   ints rounded = (bits(v) + 0x7fff + (__builtin_bit_cast(ints, __builtin_bit_cast(words, v) >> 16) & 1)) & ~0xffff;
-  return pick(v == v, floats(rounded), floats((bits(v) | 0x400000) & ~0xffff));
+  return v == v ? floats(rounded) : floats((bits(v) | 0x400000) & ~0xffff);
 }
 
 ELEMENTWISE(round_to_bf16, ((void)b, NAME(nearest_bf16)(a)))
@@ -72,7 +72,7 @@ static void NAME(norm)(const meander_norm *job, size_t first_row, size_t end_row
     for (size_t group = 0; group < job->groups; group++) NAME(norm_group)(job, row, group * width, width);
 }
 
-INLINE vec NAME(larger)(vec a, vec b) { return pick(a > b, a, b); }
+INLINE vec NAME(larger)(vec a, vec b) { return a > b ? a : b; }
 
 static void NAME(surprisals)(const meander_surprisal *job, size_t first_row, size_t end_row) {
   for (size_t row = first_row; row < end_row; row++) {

@@ -8,21 +8,21 @@ typedef struct {
 // One token's f, i and e: the arithmetic is told in SelectiveScan.swift.
 INLINE void NAME(gate)(NAME(head_lanes) *heads, vec dt, vec *f, vec *i, vec *e) {
   vec d = softplus_(dt + heads->bias);
-  d = pick(d < heads->minimum, heads->minimum, d);
-  d = pick(d > heads->maximum, heads->maximum, d);
+  d = d < heads->minimum ? heads->minimum : d;
+  d = d > heads->maximum ? heads->maximum : d;
   d = heads->scale * d;
-  d = pick(d < heads->threshold, splat(0), d);
+  d = d < heads->threshold ? splat(0) : d;
   vecd log_decay = fmad(heads->rate, __builtin_convertvector(d, vecd), heads->log_retention);
   heads->total += log_decay;
   vecd pending = heads->pending + log_decay;
   vecd decay = exp_double(pending);
   vecd insert = __builtin_convertvector(heads->insertion, vecd) * __builtin_convertvector(d, vecd);
   longs folds = pending < FOLD_BELOW;
-  heads->pending = pick_double(folds, (vecd)0, pending);
-  vec factor = __builtin_convertvector(pick_double(folds, decay, (vecd)1), vec);
-  *f = pick(factor < SMALLEST_NORMAL, splat(0), factor);
-  *i = __builtin_convertvector(pick_double(folds, insert, insert / decay), vec);
-  *e = __builtin_convertvector(pick_double(folds, (vecd)1, decay), vec);
+  heads->pending = folds ? (vecd)0 : pending;
+  vec factor = __builtin_convertvector(folds ? decay : (vecd)1, vec);
+  *f = factor < SMALLEST_NORMAL ? splat(0) : factor;
+  *i = __builtin_convertvector(folds ? insert : insert / decay, vec);
+  *e = __builtin_convertvector(folds ? (vecd)1 : decay, vec);
 }
 
 static void NAME(gates)(const meander_gates *job, size_t first_head, size_t end_head) {

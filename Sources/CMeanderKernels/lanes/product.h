@@ -12,10 +12,10 @@
 #define ROW_PANELS 4
 #endif
 #define TILE_VECTORS 24
-// A block of weights (fp32: 16 KB a panel) that stays in L1 while rows pass, and of x (256 KB) that stays in L2.
-#define INNER_BLOCK 256
+// A block of weights (24 KB a panel) that stays in L1 while rows pass, and of x (384 KB) that stays in L2.
+#define INNER_BLOCK 384
 #define ROW_BLOCK 192
-#define X_BLOCK_FLOATS 65536
+#define X_BLOCK_FLOATS 98304
 
 // Where a tile stands, and where its sums wait between two cuts of the inner dimension.
 typedef struct {
@@ -24,21 +24,6 @@ typedef struct {
   // bf16 weights of this place in fp32, [panel][k][16], where many rows share the work of widening them.
   const float *widened;
 } NAME(place);
-
-INLINE void NAME(finish)(const meander_product *job, vec sum, size_t row, size_t output) {
-  if (output >= job->outputs) return;
-  size_t count = job->outputs - output < LANES ? job->outputs - output : LANES;
-  float *y = job->y + row * job->y_stride + output;
-  if (count == LANES) {
-    if (job->bias) sum += load(job->bias + output);
-    if (job->adding) sum = load(y) + sum;
-    store(y, sum);
-  } else {
-    if (job->bias) sum += load_part(job->bias + output, count);
-    if (job->adding) sum = load_part(y, count) + sum;
-    store_part(y, sum, count);
-  }
-}
 
 INLINE void NAME(step)(vec *sum, size_t rows, size_t vectors, const vec *w, const float *x, size_t stride) {
   UNROLL for (size_t r = 0; r < rows; r++) {
@@ -78,10 +63,42 @@ INLINE void NAME(accumulate_bf16)(const meander_product *job, NAME(place) at, ve
   }
 }
 
+// Finished sums into y, where every vector lies inside the outputs.
+INLINE void NAME(finish)(const meander_product *job, NAME(place) at, const vec *sum, size_t rows, size_t vectors) {
+  const size_t output = at.panel * MEANDER_BLOCK;
+  float *y = job->y + at.row * job->y_stride + output;
+  UNROLL for (size_t v = 0; v < vectors; v++) {
+    vec bias = job->bias ? load(job->bias + output + v * LANES) : splat(0);
+    UNROLL for (size_t r = 0; r < rows; r++) {
+      float *to = y + r * job->y_stride + v * LANES;
+      vec value = job->bias ? sum[r * vectors + v] + bias : sum[r * vectors + v];
+      store(to, job->adding ? load(to) + value : value);
+    }
+  }
+}
+
+// The same where the last panel is not full: `sums` holds the tile's rows, one after the other.
+static void NAME(finish_part)(
+    const meander_product *job, size_t first_row, size_t rows, size_t first_output, const float *sums, size_t width) {
+  const size_t count = job->outputs - first_output < width ? job->outputs - first_output : width;
+  for (size_t r = 0; r < rows; r++) {
+    float *y = job->y + (first_row + r) * job->y_stride + first_output;
+    for (size_t i = 0; i < count; i++) {
+      float value = sums[r * width + i];
+      if (job->bias) value += job->bias[first_output + i];
+      y[i] = job->adding ? y[i] + value : value;
+    }
+  }
+}
+
 INLINE void NAME(tile)(const meander_product *job, NAME(place) at, size_t rows, size_t panels) {
   const size_t vectors = panels * BLOCK_VECTORS;
   vec sum[TILE_VECTORS];
-  UNROLL for (size_t i = 0; i < rows * vectors; i++) sum[i] = at.from ? load(at.sums + i * LANES) : splat(0);
+  if (at.from) {
+    UNROLL for (size_t i = 0; i < rows * vectors; i++) sum[i] = load(at.sums + i * LANES);
+  } else {
+    UNROLL for (size_t i = 0; i < rows * vectors; i++) sum[i] = splat(0);
+  }
   if (at.widened) {
     NAME(accumulate)(job, at, at.widened, INNER_BLOCK * MEANDER_BLOCK, sum, rows, panels);
   } else if (job->is_bf16) {
@@ -90,14 +107,16 @@ INLINE void NAME(tile)(const meander_product *job, NAME(place) at, size_t rows, 
     const float *weight = (const float *)job->weight + (at.panel * job->inner + at.from) * MEANDER_BLOCK;
     NAME(accumulate)(job, at, weight, job->inner * MEANDER_BLOCK, sum, rows, panels);
   }
-  UNROLL for (size_t r = 0; r < rows; r++)
-    UNROLL for (size_t v = 0; v < vectors; v++) {
-      if (at.to == job->inner) {
-        NAME(finish)(job, sum[r * vectors + v], at.row + r, at.panel * MEANDER_BLOCK + v * LANES);
-      } else {
-        store(at.sums + (r * vectors + v) * LANES, sum[r * vectors + v]);
-      }
-    }
+  const bool is_whole = (at.panel + panels) * MEANDER_BLOCK <= job->outputs;
+  if (at.to == job->inner && is_whole) {
+    NAME(finish)(job, at, sum, rows, vectors);
+  } else {
+    float part[TILE_VECTORS * LANES];
+    float *sums = at.to == job->inner ? part : at.sums;
+    UNROLL for (size_t i = 0; i < rows * vectors; i++) store(sums + i * LANES, sum[i]);
+    if (at.to == job->inner)
+      NAME(finish_part)(job, at.row, rows, at.panel * MEANDER_BLOCK, part, panels * MEANDER_BLOCK);
+  }
 }
 
 #define TILE_CASE(rows) \

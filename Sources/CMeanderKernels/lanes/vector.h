@@ -47,29 +47,28 @@ INLINE vec splat(float x) { return (vec)x; }
 INLINE ints bits(vec v) { return __builtin_bit_cast(ints, v); }
 INLINE vec floats(ints v) { return __builtin_bit_cast(vec, v); }
 
-// Where the mask is set `a`, else `b`.
-INLINE vec pick(ints mask, vec a, vec b) { return floats((mask & bits(a)) | (~mask & bits(b))); }
-INLINE vecd pick_double(longs mask, vecd a, vecd b) {
-  longs x = __builtin_bit_cast(longs, a), y = __builtin_bit_cast(longs, b);
-  return __builtin_bit_cast(vecd, (mask & x) | (~mask & y));
-}
-
+// 2^k of a sum k + 1.5·2²³, whose low bits hold the integer k.
 INLINE vec power_of_two(vec magic_sum) { return floats((bits(magic_sum) + 127) << 23); }
 
-INLINE vec exp_(vec x) {
-  x = pick(x > EXP_HIGH, splat(EXP_HIGH), x);
-  x = pick(x < EXP_LOW, splat(EXP_LOW), x);
-  vec k = fma_(x, splat(EXP_LOG2E), splat(EXP_MAGIC)) - EXP_MAGIC;
+// exp(r), |r| ≤ ln 2 / 2, after x = k·ln 2 + r.
+INLINE vec exp_of_rest(vec x, vec k) {
   vec r = fma_(k, splat(-EXP_LN2_HIGH), x);
   r = fma_(k, splat(-EXP_LN2_LOW), r);
   vec q = fma_(splat(EXP_Q4), r, splat(EXP_Q3));
   q = fma_(q, r, splat(EXP_Q2));
   q = fma_(q, r, splat(EXP_Q1));
   q = fma_(q, r, splat(EXP_Q0));
-  vec value = fma_(r * r, q, r) + 1.0f;
+  return fma_(r * r, q, r) + 1.0f;
+}
+
+// The power of two is applied in two halves, so that results below the smallest normal number round once.
+INLINE vec exp_(vec x) {
+  x = x > EXP_HIGH ? splat(EXP_HIGH) : x;
+  x = x < EXP_LOW ? splat(EXP_LOW) : x;
+  vec k = fma_(x, splat(EXP_LOG2E), splat(EXP_MAGIC)) - EXP_MAGIC;
   vec half = fma_(k, splat(0.5f), splat(EXP_MAGIC));
   vec rest = (k - (half - EXP_MAGIC)) + EXP_MAGIC;
-  return value * power_of_two(half) * power_of_two(rest);
+  return exp_of_rest(x, k) * power_of_two(half) * power_of_two(rest);
 }
 
 // log(1 + u), 0 ≤ u ≤ 1.
@@ -87,18 +86,24 @@ INLINE vec log1p_(vec u) {
 
 INLINE vec softplus_(vec x) {
   vec magnitude = floats(bits(x) & 0x7fffffff);
-  return pick(x > 0.0f, x, splat(0)) + log1p_(exp_(-magnitude));
+  return (x > 0.0f ? x : splat(0)) + log1p_(exp_(-magnitude));
 }
 
-INLINE vec silu_(vec x) { return x / (exp_(-x) + 1.0f); }
+// Where exp(-x) would overflow or vanish, its place is taken by numbers as good: 1 + exp is what counts.
+INLINE vec silu_(vec x) {
+  vec negative = -x > SILU_BOUND ? splat(SILU_BOUND) : -x;
+  negative = negative < -SILU_BOUND ? splat(-SILU_BOUND) : negative;
+  vec shifted = fma_(negative, splat(EXP_LOG2E), splat(EXP_MAGIC));
+  return x / fma_(exp_of_rest(negative, shifted - EXP_MAGIC), power_of_two(shifted), splat(1));
+}
 
 INLINE vecd power_of_two_double(vecd magic_sum) {
   return __builtin_bit_cast(vecd, (__builtin_bit_cast(longs, magic_sum) + 1023) << 52);
 }
 
 INLINE vecd exp_double(vecd x) {
-  x = pick_double(x > EXPD_HIGH, (vecd)EXPD_HIGH, x);
-  x = pick_double(x < EXPD_LOW, (vecd)EXPD_LOW, x);
+  x = x > EXPD_HIGH ? (vecd)EXPD_HIGH : x;
+  x = x < EXPD_LOW ? (vecd)EXPD_LOW : x;
   vecd k = fmad(x, (vecd)EXPD_LOG2E, (vecd)EXPD_MAGIC) - EXPD_MAGIC;
   vecd r = fmad(k, (vecd)-EXPD_LN2_HIGH, x);
   r = fmad(k, (vecd)-EXPD_LN2_LOW, r);
