@@ -7,25 +7,36 @@ extension Tokenizer {
   ///
   /// Throws `.badData` for a file that is damaged, `.unsupported` for one that asks for what is not understood, naming it.
   package static func load(_ files: ModelFiles) throws -> Tokenizer {
-    if let file = try files.file("tokenizer.json") {
-      var parts = try TokenizerFile(file).tokenizer()
+    for name in files.fileNames.sorted(by: precedes) where isTokenizer(name) {
+      guard let file = try files.file(name) else { continue }
+      var parts = try parts(file, name)
       try addHints(files, to: &parts)
+      if name == "tokenizer.model" { try addTemplate(files, to: &parts) }
       return Tokenizer(parts)
-    }
-    if let file = try files.file("tokenizer.model") {
-      var parts = try SentencePieceFile(file).tokenizer()
-      try addHints(files, to: &parts)
-      try addTemplate(files, to: &parts)
-      return Tokenizer(parts)
-    }
-    for name in files.fileNames where name.hasPrefix("rwkv_vocab") && name.hasSuffix(".txt") {
-      if let file = try files.file(name) { return Tokenizer(try WorldVocabulary(file).tokenizer()) }
     }
     let configuration = try json("config.json", of: files)
     if let size = configuration?["vocab_size"]?.integer, size == 256 { return .bytes }
     throw MeanderError(
       .notFound, "the model has no tokenizer that is understood", at: files.name,
       remedy: "Put its tokenizer.json, tokenizer.model or rwkv_vocab….txt beside the weights.")
+  }
+
+  /// The tokenizer that one file describes; its name's ending says in which format.
+  package static func reading(_ file: FileBytes) throws -> Tokenizer { Tokenizer(try parts(file, file.path)) }
+
+  private static func parts(_ file: FileBytes, _ name: String) throws -> Parts {
+    if name.hasSuffix(".json") { return try TokenizerFile(file).tokenizer() }
+    if name.hasSuffix(".model") { return try SentencePieceFile(file).tokenizer() }
+    return try WorldVocabulary(file).tokenizer()
+  }
+
+  private static func isTokenizer(_ name: String) -> Bool {
+    name == "tokenizer.json" || name == "tokenizer.model" || name.hasPrefix("rwkv_vocab") && name.hasSuffix(".txt")
+  }
+
+  private static func precedes(_ a: String, _ b: String) -> Bool {
+    let order = ["tokenizer.json", "tokenizer.model"]
+    return (order.firstIndex(of: a) ?? order.count, a) < (order.firstIndex(of: b) ?? order.count, b)
   }
 
   /// The ids that begin and end a text, as the files beside the tokenizer name them.

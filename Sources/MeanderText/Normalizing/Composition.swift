@@ -41,6 +41,16 @@ enum Composition {
     }
   }
 
+  /// Three vowel signs are no starters although their class is 0; the standard library does not reorder what they decompose to.
+  private static func tibetan(_ scalar: Unicode.Scalar) -> [Unicode.Scalar] {
+    switch scalar {
+    case "\u{0F73}": ["\u{0F71}", "\u{0F72}"]
+    case "\u{0F75}": ["\u{0F71}", "\u{0F74}"]
+    case "\u{0F81}": ["\u{0F71}", "\u{0F80}"]
+    default: [scalar]
+    }
+  }
+
   private static func settle(_ cluster: inout [TextUnit], into output: inout [TextUnit]) {
     defer { cluster.removeAll(keepingCapacity: true) }
     guard let last = cluster.last else { return }
@@ -54,7 +64,7 @@ enum Composition {
         output += cluster
         return
       }
-      text.append(scalar)
+      text.append(contentsOf: tibetan(scalar))
     }
     let composed = String(text)._nfc.map(\.value)
     if composed.elementsEqual(cluster.lazy.map(\.value)) {

@@ -52,11 +52,12 @@ struct MappedText: Sendable, Equatable {
 
   /// Appends a scalar that ends at `unit.end` in the input.
   mutating func append(_ unit: TextUnit) {
-    let length = Int64(unit.length)
-    let isVerbatim = unit.end - length == reached
-    let isContinued = isVerbatim && marks.last?.isVerbatim ?? false
+    let start = unit.end - Int64(unit.length)
+    // One byte has no places inside, so that it can count as verbatim: marks then do not depend on the way it came.
+    let isVerbatim = start == reached || unit.length == 1 && start >= 0
+    let isContinued = isVerbatim && start == reached && marks.last?.isVerbatim ?? false
     if !isContinued {
-      marks.append(Mark(index: bytes.count, offset: isVerbatim ? reached : unit.end, isVerbatim: isVerbatim))
+      marks.append(Mark(index: bytes.count, offset: isVerbatim ? start : unit.end, isVerbatim: isVerbatim))
     }
     unit.write(to: &bytes)
     reached = unit.end

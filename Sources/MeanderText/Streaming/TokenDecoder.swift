@@ -34,7 +34,7 @@ struct TextPieces: Sendable {
   var beginning: Beginning
   /// Ids whose piece begins with, or holds, a `▁`.
   var marked: Set<Int32> = []
-  /// A space that is put behind every piece where the files name no decoder.
+  /// A space that is put before every piece but the first, where the files name no decoder.
   var separator: [UInt8] = []
 
   func byte(of id: Int32) -> UInt8? { byteIDs[id] }
@@ -76,13 +76,13 @@ public struct TokenDecoder: Sendable {
       state.held += pieces[id]
       return takeWhole()
     case .text(let text):
-      return push(id, text)
+      return withoutFirstSpace(push(id, text))
     }
   }
 
   /// What is left: a scalar that never became whole reads U+FFFD.
   public mutating func finish() -> String {
-    let text = endByteRun() + String(decoding: state.held, as: UTF8.self)
+    let text = withoutFirstSpace(endByteRun() + String(decoding: state.held, as: UTF8.self))
     state = State(skipsSpecial: state.skipsSpecial, holdsByteRuns: state.holdsByteRuns)
     return text
   }
@@ -92,18 +92,14 @@ public struct TokenDecoder: Sendable {
     if let byte = text.byte(of: id) {
       let before = state.isByteRun ? "" : takeWhole()
       state.isByteRun = true
-      state.isEmpty = false
+      if text.beginning != .oneSpace { state.isEmpty = false }
       state.held.append(byte)
       return state.holdsByteRuns ? before : before + takeWhole()
     }
     let before = endByteRun()
     var piece = text.pieces[id]
     switch text.beginning {
-    case .nothing: break
-    case .oneSpace:
-      if state.isEmpty && piece.first == 0x20 { piece = piece.dropFirst() }
-      // Only the very first piece that holds anything is looked at.
-      if !text.pieces[id].isEmpty { state.isEmpty = false }
+    case .nothing, .oneSpace: break
     case .marksOfFirstPiece:
       if state.isFirst && text.marked.contains(id) { piece = ArraySlice(piece.filter { $0 != 0x20 }) }
     case .leadingMarks(let keepsRuns):
@@ -115,6 +111,14 @@ public struct TokenDecoder: Sendable {
     }
     if !text.separator.isEmpty && !state.isFirst { piece = ArraySlice(text.separator + piece) }
     return before + String(decoding: piece, as: UTF8.self)
+  }
+
+  /// Drops the space that a text begins with, where the files say so.
+  private mutating func withoutFirstSpace(_ text: String) -> String {
+    guard case .text(let pieces) = tokenizer.decoding, pieces.beginning == .oneSpace, state.isEmpty, !text.isEmpty
+    else { return text }
+    state.isEmpty = false
+    return text.unicodeScalars.first == " " ? String(text.unicodeScalars.dropFirst()) : text
   }
 
   /// Takes all of `held` but a tail that could still become a scalar.
