@@ -2,6 +2,7 @@ import MeanderErrors
 import MeanderFiles
 import MeanderTestSupport
 import MeanderText
+import Synchronization
 
 /// What the reference tokenizers make of a few hundred strings: `golden.json` of a tokenizer's fixture.
 struct TokenizerGoldens {
@@ -35,9 +36,17 @@ struct TokenizerGoldens {
     byteRows = (json["bytes"]?.array ?? []).map { (base64($0["bytes_base64"]?.string ?? ""), $0["ids"]?.ids ?? []) }
   }
 
+  /// Each is read once.
   static func tokenizer(_ name: String) throws -> Tokenizer {
-    try Tokenizer.load(Fixture.model("tokenizers/\(name)"))
+    try loaded.withLock { loaded in
+      if let tokenizer = loaded[name] { return tokenizer }
+      let tokenizer = try Tokenizer.load(Fixture.model("tokenizers/\(name)"))
+      loaded[name] = tokenizer
+      return tokenizer
+    }
   }
+
+  private static let loaded = Mutex<[String: Tokenizer]>([:])
 
   static let names = [
     "bpe-neox", "bpe-llama3", "bpe-qwen", "bpe-smollm", "bpe-llama2", "bpe-llama2-metaspace", "unigram-metaspace",

@@ -127,6 +127,9 @@ struct SentencePieceFile {
         smallestScore: normal.map { Double(pieces[$0].score) }.min() ?? 0, unknown: unknown)
       return .unigram(unigram, fallback: fallback, fusesUnknown: true)
     case 2:
+      if let long = normal.first(where: { pieces[$0].text.count > Self.longestPiece }) {
+        throw unsupported("piece \(long) is longer than \(Self.longestPiece) bytes")
+      }
       var symbols = PairTable(capacity: normal.count)
       for id in normal where readScalar(pieces[id].text, 0).length == pieces[id].text.count {
         symbols.insert(PairTable.key(0, readScalar(pieces[id].text, 0).value), UInt64(id))
@@ -146,7 +149,7 @@ struct SentencePieceFile {
     var merges = PairTable(capacity: 4 * normal.count)
     for id in normal {
       let text = pieces[id].text
-      guard let rank = ranks[pieces[id].score], text.count <= Self.longestMerged else { continue }
+      guard let rank = ranks[pieces[id].score] else { continue }
       for middle in text.indices.dropFirst() where text[middle] & 0xC0 != 0x80 {
         guard let left = table.id(of: text[..<middle]), let right = table.id(of: text[middle...]),
           pieces[Int(left)].kind == .normal, pieces[Int(right)].kind == .normal
@@ -158,8 +161,8 @@ struct SentencePieceFile {
     return merges
   }
 
-  /// Longer pieces are not put together: trying all ways to halve one is quadratic in it.
-  private static let longestMerged = 4096
+  /// In bytes. Trying all ways to halve a piece is quadratic in it, and published ones are far shorter.
+  private static let longestPiece = 256
 
   private func textPieces(_ table: PieceTable) -> TextPieces {
     let beginning: TextPieces.Beginning =

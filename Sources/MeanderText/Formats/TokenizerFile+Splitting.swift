@@ -90,8 +90,6 @@ extension TokenizerFile {
     return scheme
   }
 
-  // MARK: - Decoders
-
   func decoding(_ pieces: PieceTable) throws -> Decoding {
     let steps = try flattened(root["decoder"] ?? .null, "decoders")
     let types = steps.map { $0["type"]?.string ?? "?" }
@@ -120,8 +118,6 @@ extension TokenizerFile {
   private func isOneSpace(_ strip: JSON) -> Bool {
     strip["content"]?.string == " " && strip["start"]?.integer == 1 && strip["stop"]?.integer == 0
   }
-
-  // MARK: - Templates
 
   /// The ids that a template puts before and behind a single text.
   func template(_ json: JSON, _ pieces: PieceTable) throws -> (prefix: [Int32], suffix: [Int32]) {

@@ -57,8 +57,6 @@ struct TokenizerFile {
     return parts
   }
 
-  // MARK: - Vocabulary
-
   struct Added {
     var token: AddedToken
     var isNormalized: Bool
@@ -128,8 +126,6 @@ struct TokenizerFile {
     }
     return table
   }
-
-  // MARK: - Models
 
   private func mergeEncoding(
     _ model: JSONObject, _ pieces: PieceTable, _ splitting: Splitting, _ vocabulary: Vocabulary

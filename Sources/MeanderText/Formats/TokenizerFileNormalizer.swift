@@ -5,6 +5,9 @@ import MeanderFiles
 struct TokenizerFileNormalizer {
   let file: TokenizerFile
 
+  /// What a normalizer puts in or looks for is short; more of it would make much out of little.
+  private static let longestText = 256
+
   func normalizer(_ json: JSON) throws -> Normalizer {
     Normalizer(steps: try file.flattened(json, "normalizers").flatMap(steps))
   }
@@ -28,15 +31,17 @@ struct TokenizerFileNormalizer {
   }
 
   private func scalars(_ json: JSON?) throws -> [UInt32] {
-    guard let text = json?.string else { throw file.damaged("a normalizer lacks its text") }
-    return text.unicodeScalars.map(\.value)
+    guard let scalars = json?.string?.unicodeScalars.map(\.value), scalars.count <= Self.longestText else {
+      throw file.damaged("a normalizer lacks its text, or has more than \(Self.longestText) characters of it")
+    }
+    return scalars
   }
 
   /// Literal patterns, and runs of spaces (` {2,}`).
   private func replacement(_ json: JSON) throws -> Normalizer.Step {
     let replacement = try scalars(json["content"])
-    if let pattern = json["pattern"]?["String"]?.string, !pattern.isEmpty {
-      return .replace(pattern: pattern.unicodeScalars.map(\.value), by: replacement)
+    if let pattern = json["pattern"]?["String"], pattern.string != "" {
+      return .replace(pattern: try scalars(pattern), by: replacement)
     }
     let expression = json["pattern"]?["Regex"]?.string ?? ""
     if expression.hasPrefix(" {"), expression.hasSuffix(",}"), let count = Int(expression.dropFirst(2).dropLast(2)),

@@ -8,6 +8,8 @@ struct CharacterMap: Sendable {
 
   /// No key is longer; a trie that runs in circles is left here.
   private static let longestKey = 64
+  /// In bytes; the longest published one takes 33.
+  private static let longestReplacement = 256
 
   init(_ bytes: ArraySlice<UInt8>, at place: String) throws {
     let blob = Array(bytes)
@@ -72,7 +74,8 @@ struct CharacterMap: Sendable {
     }
     let isOpen = place == units.count && place - start < Self.longestKey && hasChildren(node)
     guard let best, best.value < replacements.count else { return (nil, isOpen) }
-    let end = replacements[best.value...].firstIndex(of: 0) ?? replacements.endIndex
+    let bound = min(best.value + Self.longestReplacement, replacements.count)
+    let end = replacements[best.value..<bound].firstIndex(of: 0) ?? bound
     let scalars = TextUnit.reading(replacements[best.value..<end], from: 0, replacingInvalid: true)
     return ((best.end, scalars.map(\.value)), isOpen)
   }
