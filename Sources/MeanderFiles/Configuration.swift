@@ -147,10 +147,9 @@ package struct Configuration: Sendable {
   package func finish() throws {
     let left = keys.filter { !consumed.contains($0) }
     if left.isEmpty { return }
+    let names = left.map { prefix + $0 }.joined(separator: ", ")
     throw MeanderError(
-      .badData,
-      "the configuration has keys that mean nothing here: \(left.map { prefix + $0 }.joined(separator: ", "))",
-      at: file,
+      .badData, "the configuration has keys that mean nothing here: \(names)", at: file,
       remedy: "They may change what the model computes. Remove them only if you know that they do not.")
   }
 

@@ -1,7 +1,7 @@
 /// The members of an object, in the file's order; no key stands twice.
 ///
-/// Keys are the same when their bytes are. A vocabulary may well hold a letter both precomposed and as letter and
-/// accent, which `String` holds for equal.
+/// Keys are the same when their bytes are. A vocabulary may well hold a letter both precomposed and as letter
+/// and accent, which `String` holds for equal.
 package struct JSONObject: Sendable, Equatable {
   package struct Member: Sendable, Equatable {
     package var key: String

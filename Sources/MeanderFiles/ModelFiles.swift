@@ -53,11 +53,10 @@ package struct ModelFiles: Sendable {
     let file = FilePath(path)
     guard status.isRegular, let last = file.lastComponent, weightExtensions.contains(file.extension ?? "")
     else {
+      let endings = weightExtensions.map { "." + $0 }.joined(separator: ", ")
       throw MeanderError(
         .badData, "this is neither a folder nor a weight file", at: path,
-        remedy:
-          "Name a model's folder, or a file ending in \(weightExtensions.map { "." + $0 }.joined(separator: ", "))."
-      )
+        remedy: "Name a model's folder, or a file ending in \(endings).")
     }
     let folder = file.removingLastComponent()
     return ModelFiles(

@@ -37,7 +37,7 @@ enum SafeTensors {
     guard declared <= UInt64(largestHeader), Int(declared) <= bytes.count - 8 else {
       throw MeanderError(
         .badData,
-        "the header claims \(declared) bytes; the file has \(bytes.count - 8), and \(largestHeader) is the limit",
+        "the header claims \(declared) bytes; \(bytes.count - 8) are there, and \(largestHeader) is the limit",
         at: "\(bytes.path), byte 0",
         remedy: "The file is cut short or is not a safetensors file; fetch it again.")
     }

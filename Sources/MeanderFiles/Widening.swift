@@ -1,7 +1,7 @@
 /// Stored elements widened to what the arithmetic uses. Plain loops over whole runs, so that they vectorize.
 enum Widening {
-  /// Fills `values` with the elements of `bytes`, which holds exactly as many of `type`; false where `type` is not
-  /// a floating-point one.
+  /// Fills `values` with the elements of `bytes`, which holds exactly as many of `type`; false where `type` is
+  /// not a floating-point one.
   static func floats(
     _ bytes: UnsafeRawBufferPointer, _ type: ElementType, into values: UnsafeMutableBufferPointer<Float>
   ) -> Bool {

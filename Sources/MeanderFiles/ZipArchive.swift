@@ -121,7 +121,9 @@ struct ZipArchive {
       guard next <= end else { throw failure("a directory entry passes the directory's end", offset) }
       guard method == 0, flags & 1 == 0 else { throw failure("a member is compressed or encrypted", offset) }
       try widen(bytes, nameEnd..<extraEnd, &size, &packed, &header)
-      guard let name = bytes.text(offset + 46..<nameEnd) else { throw failure("a member's name is not UTF-8", offset + 46) }
+      guard let name = bytes.text(offset + 46..<nameEnd) else {
+        throw failure("a member's name is not UTF-8", offset + 46)
+      }
       guard size == packed else { throw failure("the member \(name) has two sizes", offset) }
       return (Entry(name: name, size: size, header: header), next)
     }
