@@ -50,6 +50,7 @@ struct FeedJob: Sendable {
   /// Reads at most one chunk. Returns true when all input was read.
   mutating func turn(_ contents: inout SessionContents, _ model: Model, isCancelled: Bool) throws -> Bool {
     if let failure = contents.failure { throw failure }
+    if !bytes.isEmpty, let missing = model.missingTokenizer { throw missing }
     if isCancelled { isCut = true }
     let toGrid = Session.chunk - Int(contents.state.position % Int64(Session.chunk))
     encode(&contents.encoder, wanted: toGrid)
@@ -85,13 +86,22 @@ struct FeedJob: Sendable {
     taken += next.count
   }
 
+  /// What the gauge says on the stream's grid, so that it does not depend on how the input was cut.
+  private func alarms(_ contents: SessionContents, _ model: Model) -> [Gauge.Alarm] {
+    let position = contents.state.position
+    guard position % Int64(Session.chunk) == 0, model.trainedLength != nil else { return [] }
+    return Gauge(model.language.gauge(of: contents.state, kernels: model.kernels), position: position).alarms
+  }
+
   private mutating func advance(_ next: ArraySlice<TokenPiece>, _ contents: inout SessionContents, _ model: Model) throws {
     let tokens = next.map(\.id)
     contents.decoder = model.tokenizer.makeDecoder()
     if isScored {
       let bits = try contents.score(tokens, model)
-      for (piece, bits) in zip(next, bits) {
-        result.scores.append(TokenScore(id: piece.id, end: piece.end, bits: bits))
+      let alarms = alarms(contents, model)
+      for (index, (piece, bits)) in zip(next, bits).enumerated() {
+        let isLast = index == next.count - 1
+        result.scores.append(TokenScore(id: piece.id, end: piece.end, bits: bits, alarms: isLast ? alarms : []))
       }
     } else if let onLogits {
       try contents.advance(by: tokens, model, readout: .each { _, logits in try onLogits(logits.rows, logits.array()) })

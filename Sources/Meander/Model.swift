@@ -16,6 +16,8 @@ public final class Model: Sendable {
   /// How its products are computed.
   public let compute: Compute
   public let tokenizer: Tokenizer
+  /// Why text cannot be fed, where the files hold no tokenizer; ids still can.
+  let missingTokenizer: MeanderError?
   /// How `generate` draws where nothing else is asked for: what the model's `generation_config.json` says; greedy where
   /// that is silent.
   public let generationDefaults: SamplingOptions
@@ -32,7 +34,14 @@ public final class Model: Sendable {
     files: ModelFiles, engine: Engine, compute: Compute, language: LanguageModel, workspace: Workspace,
     reservations: [MemoryReservation]
   ) throws {
-    let tokenizer = try Tokenizer.load(files)
+    let tokenizer: Tokenizer
+    do {
+      tokenizer = try Tokenizer.load(files)
+      missingTokenizer = nil
+    } catch let error as MeanderError where error.code == .notFound {
+      tokenizer = .bytes
+      missingTokenizer = error
+    }
     let generation = try GenerationFile(files)
     name = files.name
     self.engine = engine

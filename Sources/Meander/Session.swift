@@ -200,4 +200,6 @@ public struct TokenScore: Hashable, Sendable {
   public let end: Int64
   /// The token's surprise in bits, given everything before it.
   public let bits: Double
+  /// What the gauge said once the token was read; it is asked at every 512th token of the stream.
+  public let alarms: [Gauge.Alarm]
 }
