@@ -21,15 +21,17 @@ func shippedModel(_ name: String, files: [String]) -> Target {
     exclude: files)
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
   .testTarget(
-    name: name, dependencies: dependencies + ["MeanderTestSupport"], path: "Tests/\(name)", swiftSettings: settings)
+    name: name, dependencies: dependencies + ["MeanderTestSupport"], path: "Tests/\(name)", exclude: exclude,
+    swiftSettings: settings)
 }
 
 let package = Package(
   name: "Meander",
   products: [
     .library(name: "Meander", targets: ["Meander"]),
+    .executable(name: "meander", targets: ["MeanderCommand"]),
     .library(name: "MeanderModelPasskey", targets: ["MeanderModelPasskey"]),
     .library(name: "MeanderModelReader", targets: ["MeanderModelReader"]),
     .library(name: "MeanderText", targets: ["MeanderText"]),
@@ -62,6 +64,13 @@ let package = Package(
     .target(
       name: "MeanderTraining", dependencies: ["COpenBLAS", "MeanderErrors", "MeanderModels", "MeanderTasks"],
       swiftSettings: settings),
+    .executableTarget(
+      name: "MeanderCommand",
+      dependencies: [
+        "Meander", "MeanderErrors", "MeanderFiles", "MeanderKernels", "MeanderModelPasskey", "MeanderModelReader",
+        "MeanderModels", "MeanderText", argumentParser, system,
+      ],
+      swiftSettings: settings),
 
     tests("MeanderKernelsTests", ["CMeanderKernels", "MeanderKernels"]),
     tests("MeanderFilesTests", ["MeanderFiles"]),
@@ -70,6 +79,7 @@ let package = Package(
     tests("MeanderTasksTests", ["MeanderTasks"]),
     tests("MeanderTrainingTests", ["MeanderTraining"]),
     tests("MeanderLongConvolutionTests", ["MeanderLongConvolution"]),
+    tests("MeanderCommandTests", ["MeanderCommand", "MeanderFiles"], exclude: ["Help"]),
     tests("StructureTests", []),
     tests(
       "MeanderTests",

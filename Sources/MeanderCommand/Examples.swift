@@ -1,0 +1,53 @@
+/// The examples of every command's help. Tests run each of them in a folder that holds the files they name.
+enum Examples {
+  struct Example {
+    var purpose: String
+    var line: String
+  }
+
+  static let all: [String: [Example]] = [
+    "stream": [
+      .init(purpose: "the ten strangest lines", line: "meander stream --emit surprisal --top 10 < app.log"),
+      .init(purpose: "read once, ask later", line: "meander stream -m passkey --snapshot day.state < app.log"),
+      .init(purpose: "go on where a kill stopped it", line: "meander stream --snapshot s.state --resume < app.log"),
+    ],
+    "ask": [
+      .init(
+        purpose: "read, then answer",
+        line: "meander ask -m passkey -n 5 'What is the pass key? The pass key is ' < notes.txt"),
+      .init(purpose: "keep what was read", line: "meander ask -n 20 --save notes.state 'In short: ' < notes.txt"),
+      .init(purpose: "ask it again without the input", line: "meander ask -n 20 --load notes.state 'In short: ' </dev/null"),
+    ],
+    "run": [
+      .init(purpose: "continue a text", line: "meander run -p 'The package ' -n 40"),
+      .init(purpose: "draw instead of taking the likeliest", line: "meander run -p 'The ' -n 40 --temp 0.8 --seed 7"),
+      .init(purpose: "continue a file, for a program", line: "meander run --json -n 10 < notes.txt"),
+    ],
+    "show": [.init(purpose: "what a state holds", line: "meander state show notes.state")],
+    "diff": [.init(purpose: "how far two states lie apart", line: "meander state diff a.state b.state")],
+    "inspect": [
+      .init(purpose: "a shipped model", line: "meander inspect passkey"),
+      .init(purpose: "a folder, for a program", line: "meander inspect --json model"),
+    ],
+    "logits": [
+      .init(purpose: "every position's logits", line: "meander logits -m model --ids ids.json -o out.safetensors"),
+      .init(
+        purpose: "the same, fed in pieces",
+        line: "meander logits -m model --ids ids.json --split 2,1,3 -o out.safetensors"),
+    ],
+    "encode": [
+      .init(purpose: "one id a line", line: "meander tokenizer encode < notes.txt"),
+      .init(purpose: "for a program", line: "meander tokenizer encode --json < notes.txt"),
+    ],
+    "decode": [
+      .init(purpose: "there and back", line: "meander tokenizer encode < notes.txt | meander tokenizer decode")
+    ],
+    "bench": [.init(purpose: "a quick look", line: "meander bench --prompt-tokens 64 --repetitions 2")],
+  ]
+
+  /// The last part of a command's help.
+  static func discussion(_ command: String, _ text: String) -> String {
+    let examples = (all[command] ?? []).map { "# \($0.purpose)\n$ \($0.line)" }
+    return text + "\n\nEXAMPLES:\n" + examples.joined(separator: "\n")
+  }
+}

@@ -1,0 +1,6 @@
+import Glibc
+
+/// Environment variables, without Foundation.
+enum Environment {
+  static subscript(name: String) -> String? { getenv(name).map { String(cString: $0) } }
+}

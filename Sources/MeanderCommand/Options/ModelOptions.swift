@@ -1,0 +1,48 @@
+import ArgumentParser
+import Meander
+import MeanderFiles
+
+/// Which model, and how it computes: the same in every command.
+struct ModelOptions: ParsableArguments {
+  @Option(
+    name: [.short, .long],
+    help: ArgumentHelp(
+      "A directory, a file, a shipped model's name, or a hub name in the local cache. Left out: $MEANDER_MODEL, else the shipped default.",
+      valueName: "model"))
+  var model: String?
+
+  @Option(name: [.short, .long], help: "How many threads compute (default: as many as this process may run on).")
+  var threads: Int?
+
+  @Option(name: .long, help: "How products are computed: fp32 is the same to the bit on every CPU, bf16 is faster.")
+  var compute: ComputeOption = .fp32
+
+  func validate() throws {
+    if let threads, !(1...1024).contains(threads) {
+      throw ValidationError("Please give --threads a number from 1 to 1024.")
+    }
+  }
+
+  /// The model's name as it was given, or where none was, the one to take; which is then said.
+  func name(saying: Bool = true) -> String {
+    if let model { return model }
+    if let name = Environment["MEANDER_MODEL"], !name.isEmpty {
+      if saying { Console.note("model \(name), from $MEANDER_MODEL") }
+      return name
+    }
+    if saying { Console.note("model \(Model.defaultName), the shipped default (-m names another)") }
+    return Model.defaultName
+  }
+
+  func load(memoryLimit: Int? = nil) async throws -> Model {
+    let engine = try Engine(threads: threads, memoryLimit: memoryLimit)
+    return try await Model.load(name(), engine: engine, compute: compute.value)
+  }
+}
+
+enum ComputeOption: String, CaseIterable, ExpressibleByArgument {
+  case fp32
+  case bf16
+
+  var value: Compute { self == .fp32 ? .fp32 : .bf16 }
+}

@@ -1,0 +1,81 @@
+import ArgumentParser
+import Meander
+import MeanderFiles
+
+struct AskCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "ask",
+    abstract: "Read standard input, if there is one, then answer each question.",
+    discussion: Examples.discussion(
+      "ask",
+      """
+      Every question is put to a fork of the same state, so none knows of another. A question is fed as it stands: \
+      whether it should end in a space depends on the model. One answer a line; an answer ends at its first line break \
+      unless --stop says otherwise.
+      """))
+
+  @Argument(help: "What to ask.")
+  var question: [String]
+
+  @OptionGroup var model: ModelOptions
+  @OptionGroup var state: StateOptions
+  @OptionGroup var format: FormatOptions
+
+  @Option(name: [.customShort("n"), .long], parsing: .unconditional, help: "The longest answer in tokens; -1 for no bound.")
+  var maxTokens = 64
+
+  @Option(parsing: .unconditionalSingleValue, help: "End an answer where this text appears, in place of a line break (may be repeated).")
+  var stop: [String] = []
+
+  @OptionGroup(title: "Sampling") var sampling: SamplingArguments
+
+  func validate() throws {
+    if question.isEmpty { throw ValidationError("Please give at least one question.") }
+    if maxTokens < -1 { throw ValidationError("Please give -n a number of tokens, or -1 for no bound.") }
+  }
+
+  func run() async throws {
+    let model = try await model.load()
+    let options = try sampling.options(for: model)
+    let session = try state.session(model, sampling: options)
+    let override = state.load != nil && sampling.areGiven ? options : nil
+    do {
+      if !Terminal.isTerminal(.input) { try await Reading(session: session).run() }
+    } catch is Interrupted {
+      try await state.write(session)
+      throw Interrupted()
+    }
+    try await state.write(session)
+    let output = Output.standard()
+    for text in question {
+      let answer = try await self.answer(text, from: session, override)
+      if format.json {
+        try output.line(
+          JSONText.object {
+            $0.field("question", text)
+            $0.field("answer", answer.text)
+            $0.field("tokens", answer.tokens)
+          })
+      } else {
+        try output.line(answer.text.map { $0.isNewline ? " " : String($0) }.joined())
+      }
+      try output.flush()
+    }
+  }
+
+  private func answer(
+    _ question: String, from session: Session, _ options: SamplingOptions?
+  ) async throws -> (text: String, tokens: Int) {
+    let fork = try await session.fork()
+    try await fork.feed(question)
+    var text = ""
+    var tokens = 0
+    let stops = stop.isEmpty ? ["\n"] : stop
+    for try await token in fork.generate(options, maximumTokens: maxTokens < 0 ? nil : maxTokens, stop: stops) {
+      if Signals.interruptCount > 0 { throw Interrupted() }
+      text += token.text
+      tokens += 1
+    }
+    return (text, tokens)
+  }
+}

@@ -1,0 +1,41 @@
+import Foundation
+import MeanderTestSupport
+import Testing
+
+/// Every example that a help text shows works as it stands there.
+@Suite struct ExampleTests {
+  @Test(arguments: HelpTests.commands)
+  func works(_ command: [String]) throws {
+    let help = try Command.run(command + ["--help"], in: Scratch(), environment: ["COLUMNS": "200"]).output
+    let examples = help.split(separator: "\n").compactMap { line -> String? in
+      let line = line.drop { $0 == " " }
+      return line.hasPrefix("$ ") ? String(line.dropFirst(2)) : nil
+    }
+    let isGroup = [[], ["state"], ["tokenizer"]].contains(command)
+    #expect(examples.isEmpty == isGroup)
+    guard !examples.isEmpty else { return }
+    let scratch = try Self.files()
+    for example in examples {
+      let result = try Command.shell(example, in: scratch)
+      #expect(result.status == 0, "\(example): \(result.errors)")
+      let isSilent = example.contains("--snapshot") || example.contains("-o ")
+      #expect(result.output.isEmpty == isSilent, "\(example)")
+    }
+  }
+
+  /// A folder with the files that the examples name.
+  private static func files() throws -> Scratch {
+    let scratch = try Scratch()
+    try scratch.write("app.log", logLines(60))
+    let notes = String(repeating: "The meeting is on Monday at noon. ", count: 8)
+    try scratch.write("notes.txt", Array((notes + "The pass key is 48213. Remember it. 48213 is the pass key. " + notes).utf8))
+    try scratch.write("ids.json", Array("[1, 2, 3, 4, 5, 6, 7, 8]".utf8))
+    try FileManager.default.copyItem(atPath: Fixture.path("mamba2-tied"), toPath: scratch.path("model"))
+    for name in ["notes.state", "a.state", "b.state"] {
+      let saved = try Command.run(
+        ["run", "-p", "The text of \(name)", "-n", "1", "--save", scratch.path(name)], in: scratch)
+      #expect(saved.status == 0, "\(saved.errors)")
+    }
+    return scratch
+  }
+}
