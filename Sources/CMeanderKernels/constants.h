@@ -3,7 +3,7 @@
 
 // The polynomials that every table evaluates, by the same sequence of operations.
 
-// exp in fp32: x = k·ln 2 + r, |r| ≤ ln 2 / 2; exp(r) = 1 + (r + r²·q(r)); q fitted for the relative error of exp (3e-9).
+// exp in fp32: x = k·ln 2 + r, |r| ≤ ln 2 / 2; exp(r) = 1 + (r + r²·q(r)); q fitted: the relative error is 3e-9.
 #define EXP_LOG2E 0x1.715476p+0f
 #define EXP_LN2_HIGH 0x1.62e430p-1f
 #define EXP_LN2_LOW -0x1.05c610p-29f

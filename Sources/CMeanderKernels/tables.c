@@ -2,6 +2,7 @@
 
 static const meander_table *const tables[] = {
 #if defined(__x86_64__)
+    &meander_table_avx512bf16,
     &meander_table_avx512,
     &meander_table_avx2,
     &meander_table_avx2_wide16,

@@ -10,7 +10,7 @@ void meander_scalar_scan(const meander_scan *job, size_t first_block, size_t end
 void meander_scalar_channel_scan(const meander_channel_scan *job, size_t first_channel, size_t end_channel);
 
 #if defined(__x86_64__)
-extern const meander_table meander_table_avx2, meander_table_avx512;
+extern const meander_table meander_table_avx2, meander_table_avx512, meander_table_avx512bf16;
 // The sources of the AVX-512 and NEON tables at their widths, in AVX2 instructions.
 extern const meander_table meander_table_avx2_wide16, meander_table_avx2_narrow4;
 #elif defined(__aarch64__)

@@ -1,8 +1,8 @@
 import CMeanderKernels
 
 extension Kernels {
-  /// The selective scan of Mamba-1 (Gu and Dao 2023): h[n] = exp(dt·A[n])·h[n] + dt·x·B[n], y = Σ_n C[n]·h[n] + D·x for
-  /// each of I channels; writes the outputs of the last `outputs` tokens.
+  /// The selective scan of Mamba-1 (Gu and Dao 2023): h[n] = exp(dt·A[n])·h[n] + dt·x·B[n], y = Σ_n C[n]·h[n] + D·x
+  /// for each of I channels; writes the outputs of the last `outputs` tokens.
   ///
   /// x, dt (after softplus): T × I; rate (A): N × I; b: T × N; c: outputs × N; skip: 1 × I; state: N × I;
   /// y: outputs × I. Complexity: O(T · N · I) time, no memory.

@@ -4,8 +4,8 @@ extension Kernels {
   /// The causal depthwise convolution of a stream: y[t] = bias + Σ_k weight[k]·x[t - K + 1 + k], oldest input first,
   /// then silu where asked. x, y: T × C; weight: K × C; y may not alias x.
   ///
-  /// `taps`, (K - 1) × C, holds the inputs before x, oldest first, and afterwards the last K - 1 inputs: so any cut of a
-  /// stream gives the same bits. Complexity: O(T · K · C).
+  /// `taps`, (K - 1) × C, holds the inputs before x, oldest first, and afterwards the last K - 1 inputs: so any cut
+  /// of a stream gives the same bits. Complexity: O(T · K · C).
   package func causalConvolution(
     _ x: Matrix, taps: Matrix, weight: Matrix, bias: Matrix?, silu: Bool, into y: Matrix
   ) {

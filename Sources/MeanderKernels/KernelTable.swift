@@ -29,7 +29,8 @@ package struct KernelTable: @unchecked Sendable {
     if let table = compiled.first(where: { $0.name == name && $0.isSupported }) { return table }
     let names = all.map(\.name).joined(separator: ", ")
     let what = compiled.contains { $0.name == name } ? "this CPU cannot run" : "there is no"
-    throw MeanderError(.unsupported, "\(what) instruction table “\(name)”", remedy: "Tables of this CPU: \(names).")
+    throw MeanderError(
+      .unsupported, "\(what) instruction table “\(name)”", remedy: "Tables of this CPU: \(names).")
   }
 
   /// The table that the environment asks for by `MEANDER_INSTRUCTIONS`, else `best`.

@@ -13,14 +13,10 @@ extension Kernels {
       x.columns == weight.inner && y.columns == weight.outputs && x.rows == y.rows
         && (bias.map { $0.rows == 1 && $0.columns == weight.outputs } ?? true), "a product of mismatched shapes")
     guard x.rows > 0, weight.outputs > 0 else { return }
-    var input = x
-    if compute == .bf16 && weight.element == .bf16 {
-      input = team.scratch(rows: x.rows, columns: x.columns)
-      elementwise(functions.round_to_bf16, x, nil, into: input)
-    }
+    let (input, isPairs) = input(x, of: weight)
     // Safe: the shapes were checked above; parts write disjoint rows or panels of y.
     let job = meander_product(
-      x: input.base, x_stride: input.stride, weight: UnsafeRawPointer(weight.storage.base),
+      x: input.base, x_stride: input.stride, x_is_pairs: isPairs, weight: UnsafeRawPointer(weight.storage.base),
       is_bf16: weight.element == .bf16, adding: adding, bias: bias.map { UnsafePointer($0.base) }, y: y.base,
       y_stride: y.stride, inner: weight.inner, outputs: weight.outputs)
     let function = functions.product
@@ -35,6 +31,27 @@ extension Kernels {
         team.split(panels, workers: workers) { function(job, 0, rows, $0.lowerBound, $0.upperBound) }
       }
     }
+  }
+
+  /// What the product reads for x: x itself, or in scratch memory x rounded to bf16, as words of two where the table
+  /// multiplies pairs.
+  private func input(_ x: Matrix, of weight: PackedMatrix) -> (Matrix, isPairs: Bool) {
+    guard compute == .bf16 && weight.element == .bf16 else { return (x, false) }
+    guard let roundToPairs = functions.round_to_pairs else {
+      let rounded = team.scratch(rows: x.rows, columns: x.columns)
+      elementwise(functions.round_to_bf16, x, nil, into: rounded)
+      return (rounded, false)
+    }
+    let words = team.scratch(rows: x.rows, columns: (x.columns + 1) / 2)
+    // Safe: a row of words holds half as many places as x has columns, rounded up; parts write disjoint rows.
+    let job = meander_elementwise(
+      a: x.base, a_stride: x.stride, b: nil, b_stride: 0, y: words.base, y_stride: words.stride, columns: x.columns)
+    withUnsafePointer(to: job) { job in
+      team.split(x.rows, workers: sharing(operations: x.rows * x.columns * 2)) {
+        roundToPairs(job, $0.lowerBound, $0.upperBound)
+      }
+    }
+    return (words, true)
   }
 
   /// Row `ids[t]` of the weight, as it is stored, into row t of y: T × inner. Ids lie below `outputs`.

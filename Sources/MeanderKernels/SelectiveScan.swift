@@ -12,8 +12,8 @@ import CMeanderKernels
 //     y[p] = D·x[p] + e·Σ_n C[n]·g[n, p]
 //
 // So a head that remembers a million tokens never multiplies its state by 1 - 1e-9 in fp32, which would forget at a
-// wrong rate or never, and most tokens of most heads need no multiplication by a decay at all. Folds depend on the stream
-// alone, so every cut of it gives the same bits. Whoever looks at a state must multiply it by exp(s).
+// wrong rate or never, and most tokens of most heads need no multiplication by a decay at all. Folds depend on the
+// stream alone, so every cut of it gives the same bits. Whoever looks at a state must multiply it by exp(s).
 
 /// What shapes one head's gates: its own numbers, and the knobs of the gate transform.
 package struct HeadGate: Sendable {

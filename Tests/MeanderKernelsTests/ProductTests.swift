@@ -28,6 +28,13 @@ import Testing
         #expect(bits(run(x, weight, on: kernels(table))) == bits(run(x, weight, on: reference)), "\(rows) rows")
         let added = run(x, weight, on: kernels(table), bias: bias, adding: start)
         #expect(bits(added) == bits(run(x, weight, on: reference, bias: bias, adding: start)), "\(rows) rows")
+        let rounded = run(x, weight, on: kernels(table, compute: .bf16))
+        let expected = run(x, weight, on: kernels(reference.table, compute: .bf16))
+        if table.name == "avx512bf16" {
+          expectClose(rounded.array(), expected.array(), "bf16 product of \(rows) rows", within: 1e-5)
+        } else {
+          #expect(bits(rounded) == bits(expected), "\(rows) rows")
+        }
       }
     }
   }
@@ -74,7 +81,8 @@ import Testing
     #expect(row.array() == rounded)
   }
 
-  @Test(arguments: [PackedMatrix.Element.fp32, .bf16]) func `embeds the rows that were packed`(element: PackedMatrix.Element) {
+  @Test(arguments: [PackedMatrix.Element.fp32, .bf16])
+  func `embeds the rows that were packed`(element: PackedMatrix.Element) {
     let values = Matrix((0..<20 * 7).map { Float($0) }, rows: 20, columns: 7)
     let y = Matrix(rows: 3, columns: 7)
     kernels().embed([19, 0, 16], PackedMatrix(values, element: element), into: y)

@@ -40,10 +40,13 @@ struct ScanCase: CustomTestStringConvertible, Sendable {
   }
 
   /// Feeds the inputs in pieces of these sizes; outputs of all tokens, or of the last `outputs` of a single piece.
-  func run(_ inputs: Inputs, on kernels: Kernels, pieces: [Int]? = nil, outputs: Int? = nil) -> (Matrix, Matrix, Outputs) {
+  func run(
+    _ inputs: Inputs, on kernels: Kernels, pieces: [Int]? = nil, outputs: Int? = nil
+  ) -> (Matrix, Matrix, Outputs) {
     let state = inputs.state.copied()
     let y = Matrix(rows: outputs ?? tokens, columns: heads * width)
-    let (pending, total) = (Doubles([Double](repeating: 0, count: heads)), Doubles([Double](repeating: 0, count: heads)))
+    let none = [Double](repeating: 0, count: heads)
+    let (pending, total) = (Doubles(none), Doubles(none))
     var start = 0
     for piece in pieces ?? [tokens] {
       let part = start..<(start + piece)

@@ -7,10 +7,10 @@
 
 #pragma clang assume_nonnull begin
 
-// Every operation below is a job (shapes, pointers, strides in elements) and a function in a table that does a part of
-// it. Parts are rows, channels, heads or panels: they never share an accumulation, so any split gives the same bits.
-// Every accumulation runs in one fixed order with fused multiply-add, or in 16 partial sums joined by a fixed tree; so
-// all tables give the same bits too.
+// Every operation below is a job (shapes, pointers, strides in elements) and a function in a table that does a part
+// of it. Parts are rows, channels, heads or panels: they never share an accumulation, so any split gives the same bits.
+// Every accumulation runs in one fixed order with fused multiply-add, or in 16 partial sums joined by a fixed tree;
+// so all tables give the same bits too.
 
 /// Outputs in a panel of packed weights, and partial sums of every reduction.
 #define MEANDER_BLOCK 16
@@ -19,9 +19,11 @@
 
 /// y[t, o] = (adding ? y[t, o] : 0) + (Σ_k x[t, k]·w[o, k] + bias[o]), k ascending.
 /// The weight is fp32 [panel][inner][16], or bf16 [panel][inner / 2][16][2] (an odd inner dimension padded by zeros).
+/// Where `x_is_pairs`, x holds words of two bf16 each, the even k low, and `x_stride` counts words.
 typedef struct {
   const float *x;
   size_t x_stride;
+  bool x_is_pairs;
   const void *weight;
   bool is_bf16;
   bool adding;
@@ -42,7 +44,7 @@ typedef struct {
   size_t columns;
 } meander_elementwise;
 
-/// y = u / sqrt(mean(u²) + epsilon) · weight over each group of columns, u = x, or x · silu(gate) where there is a gate.
+/// y = u / sqrt(mean(u²) + epsilon) · weight over each group of columns; u = x, or x · silu(gate) where there is one.
 typedef struct {
   const float *x;
   size_t x_stride;
@@ -136,6 +138,8 @@ typedef struct {
   bool for_tests;
   bool (*is_supported)(void);
   void (*product)(const meander_product *job, size_t first_row, size_t end_row, size_t first_panel, size_t end_panel);
+  /// Where the table multiplies pairs of bf16 at once: rounds each row of `a` to words of two, for the product.
+  void (*_Nullable round_to_pairs)(const meander_elementwise *job, size_t first_row, size_t end_row);
   void (*round_to_bf16)(const meander_elementwise *job, size_t first_row, size_t end_row);
   void (*add)(const meander_elementwise *job, size_t first_row, size_t end_row);
   void (*multiply)(const meander_elementwise *job, size_t first_row, size_t end_row);

@@ -26,6 +26,25 @@ INLINE vec NAME(nearest_bf16)(vec v) {
   return v == v ? floats(rounded) : floats((bits(v) | 0x400000) & ~0xffff);
 }
 
+#ifdef PAIR_DOT
+// Words of two bf16 each, the even column low; an odd last column has a zero beside it.
+static void NAME(round_to_pairs)(const meander_elementwise *job, size_t first_row, size_t end_row) {
+  typedef uint64_t pairs __attribute__((ext_vector_type(LANES)));
+  for (size_t row = first_row; row < end_row; row++)
+    for (size_t i = 0; i < job->columns; i += 2 * LANES) {
+      float from[2 * LANES] = {0};
+      size_t count = job->columns - i < 2 * LANES ? job->columns - i : 2 * LANES;
+      __builtin_memcpy(from, job->a + row * job->a_stride + i, count * sizeof *from);
+      store(from, NAME(nearest_bf16)(load(from)));
+      store(from + LANES, NAME(nearest_bf16)(load(from + LANES)));
+      pairs wide;
+      __builtin_memcpy(&wide, from, sizeof wide);
+      words narrow = __builtin_convertvector((wide >> 16 & 0xffff) | (wide >> 32 & 0xffff0000), words);
+      store_part(job->y + row * job->y_stride + i / 2, __builtin_bit_cast(vec, narrow), (count + 1) / 2);
+    }
+}
+#endif
+
 ELEMENTWISE(round_to_bf16, ((void)b, NAME(nearest_bf16)(a)))
 ELEMENTWISE(add, a + b)
 ELEMENTWISE(multiply, a *b)

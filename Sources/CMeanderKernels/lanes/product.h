@@ -50,18 +50,38 @@ INLINE void NAME(accumulate_bf16)(const meander_product *job, NAME(place) at, ve
   const size_t vectors = panels * BLOCK_VECTORS, panel_stride = (job->inner + 1) / 2 * MEANDER_BLOCK;
   const float *x = job->x + at.row * job->x_stride;
   const float *weight = (const float *)job->weight + at.panel * panel_stride;
-  vec even[TILE_VECTORS], odd[TILE_VECTORS];
   for (size_t k = at.from; k < at.to; k += 2) {
+    const bool has_odd = k + 1 < at.to;
     UNROLL for (size_t v = 0; v < vectors; v++) {
       ints pair = bits(
           load(weight + v / BLOCK_VECTORS * panel_stride + k / 2 * MEANDER_BLOCK + v % BLOCK_VECTORS * LANES));
-      even[v] = floats(pair << 16);
-      odd[v] = floats(pair & (int32_t)0xffff0000);
+      vec even = floats(pair << 16), odd = floats(pair & (int32_t)0xffff0000);
+      UNROLL for (size_t r = 0; r < rows; r++) {
+        const float *at_k = x + r * job->x_stride + k;
+        vec total = fma_(splat(at_k[0]), even, sum[r * vectors + v]);
+        sum[r * vectors + v] = has_odd ? fma_(splat(at_k[1]), odd, total) : total;
+      }
     }
-    NAME(step)(sum, rows, vectors, even, x + k, job->x_stride);
-    if (k + 1 < at.to) NAME(step)(sum, rows, vectors, odd, x + k + 1, job->x_stride);
   }
 }
+
+#ifdef PAIR_DOT
+// Inputs and weights both as words of two bf16: one instruction adds two products to a sum.
+INLINE void NAME(accumulate_pairs)(const meander_product *job, NAME(place) at, vec *sum, size_t rows, size_t panels) {
+  const size_t vectors = panels * BLOCK_VECTORS, panel_stride = (job->inner + 1) / 2 * MEANDER_BLOCK;
+  const float *x = job->x + at.row * job->x_stride;
+  const float *weight = (const float *)job->weight + at.panel * panel_stride;
+  vec w[TILE_VECTORS];
+  for (size_t k = at.from / 2; k < (at.to + 1) / 2; k++) {
+    UNROLL for (size_t v = 0; v < vectors; v++)
+      w[v] = load(weight + v / BLOCK_VECTORS * panel_stride + k * MEANDER_BLOCK + v % BLOCK_VECTORS * LANES);
+    UNROLL for (size_t r = 0; r < rows; r++) {
+      vec pair = splat(x[r * job->x_stride + k]);
+      UNROLL for (size_t v = 0; v < vectors; v++) sum[r * vectors + v] = PAIR_DOT(sum[r * vectors + v], pair, w[v]);
+    }
+  }
+}
+#endif
 
 // Finished sums into y, where every vector lies inside the outputs.
 INLINE void NAME(finish)(const meander_product *job, NAME(place) at, const vec *sum, size_t rows, size_t vectors) {
@@ -99,6 +119,11 @@ INLINE void NAME(tile)(const meander_product *job, NAME(place) at, size_t rows, 
   } else {
     UNROLL for (size_t i = 0; i < rows * vectors; i++) sum[i] = splat(0);
   }
+#ifdef PAIR_DOT
+  if (job->x_is_pairs) {
+    NAME(accumulate_pairs)(job, at, sum, rows, panels);
+  } else
+#endif
   if (at.widened) {
     NAME(accumulate)(job, at, at.widened, INNER_BLOCK * MEANDER_BLOCK, sum, rows, panels);
   } else if (job->is_bf16) {
@@ -158,7 +183,7 @@ INLINE void NAME(widen)(const meander_product *job, NAME(place) at, size_t panel
 static void NAME(row_block)(const meander_product *job, size_t first_row, size_t end_row, size_t panel, size_t panels) {
   float sums[ROW_BLOCK * TILE_PANELS * MEANDER_BLOCK];
   float widened[TILE_PANELS * INNER_BLOCK * MEANDER_BLOCK];
-  const bool widens = job->is_bf16 && end_row - first_row > 2 * TILE_ROWS;
+  const bool widens = job->is_bf16 && !job->x_is_pairs && end_row - first_row > 2 * TILE_ROWS;
   size_t from = 0;
   do {
     size_t to = job->inner - from > INNER_BLOCK ? from + INNER_BLOCK : job->inner, rows;

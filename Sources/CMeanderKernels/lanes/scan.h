@@ -1,5 +1,5 @@
-// The selective scan. Lanes are places p of a head's width; a tile of tokens passes over the state between one load and
-// one store of it, each element seeing the same operations in the same order as token by token.
+// The selective scan. Lanes are places p of a head's width; a tile of tokens passes over the state between one load
+// and one store of it, each element seeing the same operations in the same order as token by token.
 
 // Four tokens divide the cost of loading and storing the state; their outputs and insertions fill the registers.
 #define SCAN_TOKENS 4

@@ -1,4 +1,5 @@
-// One whole vector table: LANES and TABLE, TABLE_NAME, TABLE_FOR_TESTS and TABLE_SUPPORTED are defined by the includer.
+// One whole vector table: LANES and TABLE, TABLE_NAME, TABLE_FOR_TESTS and TABLE_SUPPORTED are defined by the
+// includer, and PAIR_DOT(sum, x, w) where the table multiplies words of two bf16 at once.
 
 #include "vector.h"
 
@@ -16,6 +17,9 @@ const meander_table NAME(meander_table) = {
     .for_tests = TABLE_FOR_TESTS,
     .is_supported = NAME(supported),
     .product = NAME(product),
+#ifdef PAIR_DOT
+    .round_to_pairs = NAME(round_to_pairs),
+#endif
     .round_to_bf16 = NAME(round_to_bf16),
     .add = NAME(add),
     .multiply = NAME(multiply),
