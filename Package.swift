@@ -34,7 +34,6 @@ let package = Package(
     .executable(name: "meander", targets: ["MeanderCommand"]),
     .library(name: "MeanderModelPasskey", targets: ["MeanderModelPasskey"]),
     .library(name: "MeanderModelReader", targets: ["MeanderModelReader"]),
-    .library(name: "MeanderText", targets: ["MeanderText"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -71,6 +70,7 @@ let package = Package(
         "MeanderModels", "MeanderText", argumentParser, system,
       ],
       swiftSettings: settings),
+    .target(name: "MeanderEvaluation", dependencies: ["Meander", "MeanderTasks"], swiftSettings: settings),
 
     tests("MeanderKernelsTests", ["CMeanderKernels", "MeanderKernels"]),
     tests("MeanderFilesTests", ["MeanderFiles"]),
@@ -80,6 +80,7 @@ let package = Package(
     tests("MeanderTrainingTests", ["MeanderTraining"]),
     tests("MeanderLongConvolutionTests", ["MeanderLongConvolution"]),
     tests("MeanderCommandTests", ["MeanderCommand", "MeanderFiles"], exclude: ["Help"]),
+    tests("MeanderEvaluationTests", ["Meander", "MeanderEvaluation", "MeanderTasks", "MeanderModelPasskey", "MeanderModelReader"]),
     tests("StructureTests", []),
     tests(
       "MeanderTests",

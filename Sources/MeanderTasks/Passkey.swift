@@ -64,27 +64,34 @@ public struct Passkey: Sendable {
     return String(repeating: "0", count: 5 - digits.count) + digits
   }
 
-  /// Hands the haystack to `visit` in pieces: opening, filler with the needle at its place, `length` bytes in all (but no
-  /// less than opening and needle take). O(length) time, O(piece) memory.
+  /// The haystack in pieces: opening, filler with the needle at its place, `length` bytes in all (but no less than opening
+  /// and needle take). O(length) time, O(piece) memory.
   ///
-  /// - Parameter filler: the next bytes of filler, as many as it is asked for.
-  public func haystack(length: Int, filler: (Int) throws -> [UInt8], visit: ([UInt8]) throws -> Void) rethrows {
+  /// - Parameter filler: the next bytes of filler, at most as many as it is asked for and at least one.
+  public func pieces(length: Int, filler: @escaping (Int) -> [UInt8]) -> some Sequence<[UInt8]> {
     let opening = Array(wording.opening.utf8)
     let needle = Array(wording.needle(key).utf8)
     let total = max(0, length - opening.count - needle.count)
     let before = Int((Double(total) * depth).rounded())
-    try visit(opening)
-    try fill(before, filler, visit)
-    try visit(needle)
-    try fill(total - before, filler, visit)
+    // What is left to hand out, last first; a count stands for that much filler.
+    var left: [Part] = [.filler(total - before), .text(needle), .filler(before), .text(opening)]
+    return AnyIterator {
+      while let part = left.popLast() {
+        switch part {
+        case .text(let bytes): return bytes
+        case .filler(let count) where count > 0:
+          let piece = filler(min(count, 1 << 16))
+          left.append(.filler(count - max(1, piece.count)))
+          return piece
+        case .filler: continue
+        }
+      }
+      return nil
+    }
   }
 
-  private func fill(_ count: Int, _ filler: (Int) throws -> [UInt8], _ visit: ([UInt8]) throws -> Void) rethrows {
-    var left = count
-    while left > 0 {
-      let piece = try filler(min(left, 1 << 16))
-      try visit(piece)
-      left -= piece.count
-    }
+  private enum Part {
+    case text([UInt8])
+    case filler(Int)
   }
 }

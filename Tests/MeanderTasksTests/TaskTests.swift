@@ -13,8 +13,7 @@ import Testing
 @Test(arguments: Passkey.Wording.allCases, [0.0, 0.37, 1.0])
 func aHaystackHasItsLengthAndItsNeedleOnce(wording: Passkey.Wording, depth: Double) throws {
   let task = Passkey(wording: wording, key: "04821", depth: depth)
-  var text: [UInt8] = []
-  task.haystack(length: 200_000, filler: { [UInt8](repeating: 0x2E, count: $0) }, visit: { text += $0 })
+  let text = task.pieces(length: 200_000) { [UInt8](repeating: 0x2E, count: $0) }.flatMap { $0 }
   #expect(text.count == 200_000)
   let string = String(decoding: text, as: UTF8.self)
   #expect(string.split(separator: wording.needle("04821"), omittingEmptySubsequences: false).count == 2)
