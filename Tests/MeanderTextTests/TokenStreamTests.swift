@@ -135,24 +135,25 @@ struct TokenStreamTests {
   }
 
   @Test("a word without end is cut every 64 KiB, in bounded memory", arguments: [
-    "bpe-neox", "bpe-llama3", "bpe-llama2", "unigram-metaspace", "sentencepiece-bpe", "rwkv-world",
+    ("bpe-neox", 160), ("bpe-llama3", 32), ("bpe-llama2", 32), ("unigram-metaspace", 32), ("sentencepiece-bpe", 32),
+    ("rwkv-world", 160),
   ])
-  func endlessWord(_ name: String) throws {
+  func endlessWord(_ name: String, _ parts: Int) throws {
     let tokenizer = try TokenizerGoldens.tokenizer(name)
     let part = [UInt8](repeating: UInt8(ascii: "a"), count: 65_536)
     var encoder = tokenizer.makeEncoder()
     var pieces: [TokenPiece] = []
     var tokens = 0
     var longestCarry = 0
-    for index in 0..<160 {
+    for index in 0..<parts {
       encoder.push(part[..<(65_536 - index % 3)], into: &pieces)
       longestCarry = max(longestCarry, encoder.carry.serialized().count)
       tokens += pieces.count
       pieces.removeAll(keepingCapacity: true)
     }
     encoder.finish(into: &pieces)
-    #expect(encoder.consumed > 10_000_000)
-    #expect(tokens > 1_000_000, "tokens come while the word goes on")
+    #expect(encoder.consumed > Int64(parts) * 65_000)
+    #expect(tokens > parts * 7_000, "tokens come while the word goes on")
     #expect(longestCarry < 3 * 65_536, "what is held back is bounded")
   }
 
