@@ -54,23 +54,31 @@ ELEMENTWISE(softplus, softplus_(a + b))
 ELEMENTWISE(exponential, ((void)b, exp_(a)))
 #undef ELEMENTWISE
 
-INLINE void NAME(norm_group)(const meander_norm *job, size_t row, size_t first, size_t width) {
+// u of `count` columns from `at`, kept in y where there is a gate, and its squares added to `squares`.
+INLINE vec NAME(norm_part)(const float *x, const float *gate, float *y, size_t count, vec squares) {
+  const bool whole = count == LANES;
+  vec u = whole ? load(x) : load_part(x, count);
+  if (gate) {
+    u *= silu_(whole ? load(gate) : load_part(gate, count));
+    if (whole) store(y, u); else store_part(y, u, count);
+  }
+  return fma_(u, u, squares);
+}
+
+INLINE void NAME(norm_group)(const meander_norm *job, size_t row, size_t first, size_t width, bool is_gated) {
   const float *x = job->x + row * job->x_stride + first;
-  const float *gate = job->gate ? job->gate + row * job->gate_stride + first : 0;
+  const float *gate = is_gated ? job->gate + row * job->gate_stride + first : 0;
   float *y = job->y + row * job->y_stride + first;
   block squares = {0};
-  for (size_t i = 0; i < width; i += MEANDER_BLOCK) {
+  size_t at = 0;
+  for (; at + MEANDER_BLOCK <= width; at += MEANDER_BLOCK)
     UNROLL for (size_t v = 0; v < BLOCK_VECTORS; v++) {
-      size_t at = i + v * LANES;
-      if (at >= width) break;
-      size_t count = width - at < LANES ? width - at : LANES;
-      vec u = count == LANES ? load(x + at) : load_part(x + at, count);
-      if (gate) {
-        u *= silu_(count == LANES ? load(gate + at) : load_part(gate + at, count));
-        if (count == LANES) store(y + at, u); else store_part(y + at, u, count);
-      }
-      squares.v[v] = fma_(u, u, squares.v[v]);
+      size_t k = at + v * LANES;
+      squares.v[v] = NAME(norm_part)(x + k, is_gated ? gate + k : 0, y + k, LANES, squares.v[v]);
     }
+  for (size_t v = 0; at < width; v++, at += LANES) {
+    size_t count = width - at < LANES ? width - at : LANES;
+    squares.v[v] = NAME(norm_part)(x + at, is_gated ? gate + at : 0, y + at, count, squares.v[v]);
   }
   float scale = 1.0f / __builtin_sqrtf(sum_of(squares) / (float)width + job->epsilon);
   const float *from = gate ? y : x, *weight = job->weight ? job->weight + first : 0;
@@ -88,7 +96,10 @@ INLINE void NAME(norm_group)(const meander_norm *job, size_t row, size_t first, 
 static void NAME(norm)(const meander_norm *job, size_t first_row, size_t end_row) {
   size_t width = job->columns / job->groups;
   for (size_t row = first_row; row < end_row; row++)
-    for (size_t group = 0; group < job->groups; group++) NAME(norm_group)(job, row, group * width, width);
+    for (size_t group = 0; group < job->groups; group++) {
+      if (job->gate) NAME(norm_group)(job, row, group * width, width, true);
+      else NAME(norm_group)(job, row, group * width, width, false);
+    }
 }
 
 INLINE vec NAME(larger)(vec a, vec b) { return a > b ? a : b; }
