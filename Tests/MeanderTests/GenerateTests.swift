@@ -2,7 +2,7 @@ import Meander
 import MeanderTestSupport
 import Testing
 
-@Suite struct GenerateTests {
+@Suite(.timeLimit(.minutes(5))) struct GenerateTests {
   @Test func noTokenIsComputedBeforeItIsAskedFor() async throws {
     let session = try await Session(Model.load("reader", engine: Engine()))
     try await session.feed("The ")
@@ -81,7 +81,7 @@ import Testing
     let session = try await Session(Model.load("reader", engine: Engine()))
     try await session.feed("The ")
     let generating = Task { for try await _ in session.generate() {} }
-    while session.position < 20 { await Task.yield() }
+    #expect(await eventually { session.position >= 20 })
     generating.cancel()
     let error = await #expect(throws: MeanderError.self) { try await generating.value }
     #expect(error?.code == .cancelled)

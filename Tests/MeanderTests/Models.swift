@@ -104,3 +104,12 @@ func cut(_ bytes: [UInt8], seed: UInt64) -> [[UInt8]] {
   }
   return pieces
 }
+
+/// Waits until `condition` holds; false when the test's time is over first.
+func eventually(_ condition: () -> Bool) async -> Bool {
+  while !condition() {
+    if Task.isCancelled { return false }
+    await Task.yield()
+  }
+  return true
+}

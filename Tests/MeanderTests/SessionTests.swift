@@ -3,7 +3,7 @@ import MeanderModels
 import MeanderTestSupport
 import Testing
 
-@Suite struct SessionTests {
+@Suite(.timeLimit(.minutes(5))) struct SessionTests {
   @Test func textBytesIdsAndPiecesAreOneInput() async throws {
     let model = try await Model.load("passkey", engine: Engine())
     let text = "The pass key is 48213. Né 日本 🌊."
@@ -64,7 +64,7 @@ import Testing
     let bytes = someText(400_000)
     let session = try Session(model)
     let feeding = Task { try await session.feed(bytes: bytes) }
-    while session.position == 0 { await Task.yield() }
+    #expect(await eventually { session.position > 0 })
     feeding.cancel()
     let error = await #expect(throws: MeanderError.self) { try await feeding.value }
     #expect(error?.code == .cancelled)
@@ -80,7 +80,7 @@ import Testing
   @Test func aCancelledStreamEndsToo() async throws {
     let session = try await Session(Model.load("passkey", engine: Engine()))
     let feeding = Task { try await session.feed(EndlessText()) }
-    while session.position < 5000 { await Task.yield() }
+    #expect(await eventually { session.position >= 5000 })
     // Other calls are served between two pieces of an endless feed.
     let snapshot = try await session.snapshot()
     #expect(snapshot.position >= 5000)
@@ -92,12 +92,14 @@ import Testing
 
   @Test func callsOfSeveralTasksAreServedOneByOne() async throws {
     let session = try await Session(Model.load("passkey", engine: Engine()))
+    // Longer than a turn, so that two calls at once would mix their chunks.
+    let text = someText(1300)
     try await withThrowingTaskGroup(of: Void.self) { group in
-      for _ in 0..<20 { group.addTask { try await session.feed("a line of text that is longer than nothing\n") } }
+      for _ in 0..<8 { group.addTask { try await session.feed(bytes: text) } }
       try await group.waitForAll()
     }
     let whole = try Session(session.model)
-    for _ in 0..<20 { try await whole.feed("a line of text that is longer than nothing\n") }
+    for _ in 0..<8 { try await whole.feed(bytes: text) }
     #expect(try await Outcome(session) == Outcome(whole))
   }
 
@@ -107,7 +109,7 @@ import Testing
     let short = try Session(model)
     let bytes = someText(60_000)
     async let feeding: Void = long.feed(bytes: bytes)
-    while long.position == 0 { await Task.yield() }
+    #expect(await eventually { long.position > 0 })
     try await short.feed(bytes: someText(600))
     #expect(long.position < 60_000, "the short feed waited for the long one")
     try await feeding
@@ -115,7 +117,7 @@ import Testing
   }
 }
 
-@Suite struct GaugeTests {
+@Suite(.timeLimit(.minutes(5))) struct GaugeTests {
   @Test(arguments: TestModel.allCases)
   func oneReadingForEveryHead(_ name: TestModel) async throws {
     let model = try await name.load(Engine())

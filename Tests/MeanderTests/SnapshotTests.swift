@@ -3,7 +3,7 @@ import MeanderFiles
 import MeanderTestSupport
 import Testing
 
-@Suite struct SnapshotTests {
+@Suite(.timeLimit(.minutes(5))) struct SnapshotTests {
   @Test func aFileHoldsEverythingThatTheValueDoes() async throws {
     let session = try await warmed("passkey")
     var snapshot = try await session.snapshot()
