@@ -32,7 +32,7 @@ package final class TurnThread: Sendable {
   }
 
   /// Puts a job at the end of the queue. `turn` runs on the thread and returns true when the job is done.
-  package func add(_ turn: @escaping @Sendable () -> Bool) { queue.add(turn) }
+  package func add(_ turn: @escaping @Sendable () -> Bool) { queue.add(Job(turn: turn)) }
 
   deinit {
     queue.stop()
@@ -45,11 +45,16 @@ package final class TurnThread: Sendable {
   }
 }
 
+/// A closure that is handed from turn to turn: bare, each passage through the queue would wrap it once more.
+private struct Job: Sendable {
+  let turn: @Sendable () -> Bool
+}
+
 private final class TurnQueue: @unchecked Sendable {
   // Safe as Sendable: `jobs` and `isStopping` are read and written under `mutex` alone.
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
-  private var jobs: [@Sendable () -> Bool] = []
+  private var jobs: [Job] = []
   private var isStopping = false
 
   init() {
@@ -65,7 +70,7 @@ private final class TurnQueue: @unchecked Sendable {
     mutex.deallocate()
   }
 
-  func add(_ job: @escaping @Sendable () -> Bool) {
+  func add(_ job: Job) {
     pthread_mutex_lock(mutex)
     jobs.append(job)
     pthread_cond_signal(condition)
@@ -83,11 +88,11 @@ private final class TurnQueue: @unchecked Sendable {
   func run() {
     blockSignals()
     while let job = next() {
-      if !job() { add(job) }
+      if !job.turn() { add(job) }
     }
   }
 
-  private func next() -> (@Sendable () -> Bool)? {
+  private func next() -> Job? {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
     while jobs.isEmpty {
