@@ -79,8 +79,8 @@ let package = Package(
     tests("MeanderTasksTests", ["MeanderTasks"]),
     tests("MeanderTrainingTests", ["MeanderTraining"]),
     tests("MeanderLongConvolutionTests", ["MeanderLongConvolution"]),
-    tests("MeanderCommandTests", ["MeanderCommand", "MeanderFiles"], exclude: ["Help"]),
     tests("MeanderEvaluationTests", ["Meander", "MeanderEvaluation", "MeanderTasks", "MeanderModelPasskey", "MeanderModelReader"]),
+    tests("MeanderCommandTests", ["MeanderCommand", "MeanderErrors", "MeanderFiles"], exclude: ["Help"]),
     tests("StructureTests", []),
     tests(
       "MeanderTests",

@@ -1,4 +1,5 @@
 import MeanderCommand
+import MeanderErrors
 import MeanderTestSupport
 import Testing
 
@@ -63,6 +64,34 @@ import Testing
     #expect(abs(spread - 0.5) < 0.03)
     let sorted = values.sorted()
     #expect(abs(histogram.quantiles([0.9])[0] - sorted[18_000]) < 0.03)
+  }
+
+  /// Records come from files: whatever stands in one, it is refused or read, and nothing traps.
+  @Test func aDamagedRecordIsRefusedOrRead() throws {
+    var scorer = LineScorer(offset: 12)
+    scorer.read(Array("one\ntwo and mo".utf8))
+    let before: [Decided] = [(16, 30, nil), (20, 4, "full")]
+    let after: [Decided] = [(25, 3, nil), (37, 4, nil)]
+    scorer.decide(before) { _ in }
+    var generator = SeededGenerator(seed: 8)
+    let good = scorer.recorded()
+    #expect(try LineScorer(recorded: good) == scorer)
+    var refused = 0
+    for _ in 0..<3000 {
+      var bytes = good
+      for _ in 0..<Int.random(in: 1...3, using: &generator) {
+        bytes[Int.random(in: 0..<bytes.count, using: &generator)] = UInt8.random(in: 0...255, using: &generator)
+      }
+      if Bool.random(using: &generator) { bytes.removeLast(Int.random(in: 0...bytes.count, using: &generator)) }
+      do {
+        var damaged = try LineScorer(recorded: bytes)
+        damaged.read(Array("re\nthe end\n".utf8))
+        damaged.decide(after) { _ in }
+      } catch is MeanderError {
+        refused += 1
+      }
+    }
+    #expect(refused > 500)
   }
 
   @Test func theHistogramTakesAnyValue() {

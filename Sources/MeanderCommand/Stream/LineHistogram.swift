@@ -74,8 +74,8 @@ extension LineHistogram {
     self.init()
     for _ in 0..<(try record.count(atMost: Self.binCount)) {
       let bin = try record.count(atMost: Self.binCount - 1)
-      counts[bin] = try record.integer()
-      total &+= counts[bin]
+      counts[bin] = UInt64(try record.count(atMost: 1 << 50))
+      total += counts[bin]
     }
   }
 }

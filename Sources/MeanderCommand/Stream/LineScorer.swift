@@ -86,6 +86,20 @@ package struct LineScorer: Sendable, Equatable {
 }
 
 extension LineScorer {
+  /// Everything that the lines so far left behind, as bytes.
+  package func recorded() -> [UInt8] {
+    var record = RecordWriter()
+    write(to: &record)
+    return record.bytes
+  }
+
+  /// Reads what `recorded()` gave; anything else is `badData`.
+  package init(recorded bytes: [UInt8]) throws {
+    var record = RecordReader(bytes, name: "lines")
+    try self.init(from: &record)
+    try record.finish()
+  }
+
   func write(to record: inout RecordWriter) {
     histogram.write(to: &record)
     line.write(to: &record)
@@ -119,7 +133,8 @@ extension ScoredLine {
     let isAlarmed = try record.flag()
     let words = String(decoding: try record.string(atMost: 1 << 16), as: UTF8.self)
     alarm = isAlarmed ? words : nil
-    guard offset >= 0, byteCount >= Int64(text.count), offset.addingReportingOverflow(byteCount).overflow == false else {
+    let furthest: Int64 = 1 << 61
+    guard (0...furthest).contains(offset), (Int64(text.count)...furthest).contains(byteCount) else {
       throw record.damaged()
     }
   }

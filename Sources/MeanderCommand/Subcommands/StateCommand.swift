@@ -26,7 +26,7 @@ struct StateShowCommand: AsyncParsableCommand {
     if format.json {
       try output.line(JSONText.object { Self.write(snapshot, layers, to: &$0) })
     } else {
-      for (label, text) in Self.rows(snapshot) { try output.line(label.rightPadded(to: 13) + text) }
+      for (label, text) in Self.rows(snapshot) { try output.line(label.rightPadded(to: 20) + " " + text) }
       for line in layers.lines { try output.line(line) }
     }
     try output.flush()

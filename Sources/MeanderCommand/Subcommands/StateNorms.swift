@@ -1,7 +1,8 @@
 import Meander
 import MeanderFiles
+import MeanderKernels
 
-/// The norms of a state's regions: of each head where a region has heads, else of the whole.
+/// The norms of a state's regions: of each head of a recurrent state, else of the whole.
 struct StateNorms {
   struct Region {
     var name: String
@@ -14,8 +15,8 @@ struct StateNorms {
   let regions: [Region]
 
   init(_ snapshot: Snapshot) {
-    regions = snapshot.regions.sortedByLayer.map { region in
-      let rows = region.heads.map { head in head.reduce(0) { $0 + $1 * $1 }.squareRoot() }
+    regions = snapshot.tellingRegions.map { region in
+      let rows = snapshot.heads(of: region).map { head in head.reduce(0) { $0 + $1 * $1 }.squareRoot() }
       return Region(name: region.name, type: region.type.rawValue, shape: region.shape, norms: rows)
     }
   }
@@ -30,21 +31,21 @@ struct StateDistances {
   private(set) var areIdentical = true
 
   init(_ first: Snapshot, _ second: Snapshot, places: (String, String)) throws {
-    for region in first.regions.sortedByLayer {
+    areIdentical = first.position == second.position
+    for region in first.regions where !second.regions.contains(region) { areIdentical = false }
+    for region in first.tellingRegions {
       guard let other = second.regions.first(where: { $0.name == region.name }), other.shape == region.shape,
         other.type == region.type
       else {
         throw MeanderError(.badData, "\(region.name) is missing or of another shape", at: places.1)
       }
-      if region.bytes != other.bytes { areIdentical = false }
-      let distances = zip(region.heads, other.heads).map { head, otherHead in
+      let distances = zip(first.heads(of: region), second.heads(of: other)).map { head, otherHead in
         let norm = head.reduce(0) { $0 + $1 * $1 }
         let difference = zip(head, otherHead).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
         return difference == 0 ? 0 : norm == 0 ? .infinity : (difference / norm).squareRoot()
       }
       regions.append((region.name, distances))
     }
-    if first.position != second.position { areIdentical = false }
   }
 
   var lines: [String] {
@@ -81,16 +82,34 @@ private func compact(_ value: Double) -> String {
   return decimal(value, places: value >= 100 ? 1 : value >= 1 ? 3 : 5)
 }
 
-extension Snapshot.Region {
-  /// The region's numbers, head by head; a region that has no heads is one.
-  fileprivate var heads: [[Double]] {
-    let count = shape.count > 1 && name.hasSuffix(".ssm") ? shape[0] : 1
-    let values = numbers
-    let size = count == 0 ? 0 : values.count / count
-    return (0..<count).map { Array(values[$0 * size..<($0 + 1) * size]) }
+extension Snapshot {
+  /// The regions whose size says something: recurrent states, convolution windows, the last hidden row. In the order of
+  /// the layers, `layers.2` before `layers.10`.
+  fileprivate var tellingRegions: [Region] {
+    func key(_ name: String) -> (Int, String) {
+      let parts = name.split(separator: ".")
+      guard parts.count > 1, let layer = Int(parts[1]) else { return (.max, name) }
+      return (layer, name)
+    }
+    let names = ["ssm", "conv", "hidden"]
+    return regions.filter { region in names.contains { region.name.hasSuffix($0) } }.sorted { key($0.name) < key($1.name) }
   }
 
-  private var numbers: [Double] {
+  /// The numbers of a region, head by head; one that has no heads is one. Decay that is pending is multiplied in.
+  fileprivate func heads(of region: Region) -> [[Double]] {
+    let count = region.shape.count == 3 && region.name.hasSuffix(".ssm") ? region.shape[0] : 1
+    let values = region.numbers
+    let size = count == 0 ? 0 : values.count / count
+    let pending = regions.first { $0.name == region.name.dropLast(3) + "pending" }?.numbers ?? []
+    return (0..<count).map { head in
+      let decay = pending.count == count ? exponential(pending[head]) : 1
+      return values[head * size..<(head + 1) * size].map { $0 * decay }
+    }
+  }
+}
+
+extension Snapshot.Region {
+  fileprivate var numbers: [Double] {
     func words<Word: FixedWidthInteger>(_: Word.Type) -> [Word] {
       let width = MemoryLayout<Word>.size
       return stride(from: 0, to: bytes.count - width + 1, by: width).map { start in
@@ -102,17 +121,5 @@ extension Snapshot.Region {
     case .f64: return words(UInt64.self).map { Double(bitPattern: $0) }
     default: return []
     }
-  }
-}
-
-extension [Snapshot.Region] {
-  /// `layers.2` before `layers.10`.
-  fileprivate var sortedByLayer: [Snapshot.Region] {
-    func key(_ name: String) -> (Int, String) {
-      let parts = name.split(separator: ".")
-      guard parts.count > 1, let layer = Int(parts[1]) else { return (.max, name) }
-      return (layer, name)
-    }
-    return sorted { key($0.name) < key($1.name) }
   }
 }
