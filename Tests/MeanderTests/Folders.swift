@@ -2,9 +2,10 @@ import Glibc
 import Meander
 import MeanderFiles
 
-/// A folder for the files of one test, the same in every run.
+/// A folder for the files of one test: the same in every run, and another in every checkout.
 func temporaryFolder(_ name: String) -> String {
-  let root = (ProcessEnvironment["TMPDIR"] ?? "/tmp") + "/meander-tests-\(getuid())"
+  let checkout = #filePath.utf8.reduce(0xCBF2_9CE4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+  let root = (ProcessEnvironment["TMPDIR"] ?? "/tmp") + "/meander-tests-\(getuid())-\(String(checkout, radix: 36))"
   let folder = root + "/" + name
   for path in [root, folder] where mkdir(path, 0o700) != 0 && errno != EEXIST {
     preconditionFailure("the folder \(path) cannot be made: error \(errno)")

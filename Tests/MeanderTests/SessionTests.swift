@@ -59,8 +59,9 @@ import Testing
     #expect(session.position == 0 && session.bytesRead == 0)
   }
 
-  @Test func aCancelledFeedEndsWithItsChunkAndGoesOn() async throws {
-    let model = try await Model.load("reader", engine: Engine())
+  @Test(arguments: [TestModel.reader, .pairs])
+  func aCancelledFeedEndsWithItsChunkAndGoesOn(_ name: TestModel) async throws {
+    let model = try await name.load(Engine())
     let bytes = someText(400_000)
     let session = try Session(model)
     let feeding = Task { try await session.feed(bytes: bytes) }
@@ -68,12 +69,12 @@ import Testing
     feeding.cancel()
     let error = await #expect(throws: MeanderError.self) { try await feeding.value }
     #expect(error?.code == .cancelled)
-    let stopped = session.bytesRead
-    #expect(stopped > 0 && stopped < 400_000 && stopped % 512 == 0)
-    #expect(session.position == stopped)
-    try await session.feed(bytes: Array(bytes[Int(stopped)...].prefix(700)))
+    let stopped = Int(session.bytesRead)
+    #expect(stopped > 0 && stopped < 400_000)
+    if name == .reader { #expect(stopped % 512 == 0 && session.position == Int64(stopped)) }
+    try await session.feed(bytes: Array(bytes[stopped...].prefix(700)))
     let whole = try Session(model)
-    try await whole.feed(bytes: Array(bytes[..<(Int(stopped) + 700)]))
+    try await whole.feed(bytes: Array(bytes[..<(stopped + 700)]))
     #expect(try await Outcome(session) == Outcome(whole))
   }
 
