@@ -45,7 +45,9 @@ for (name, change) in settings {
   for vocabulary in [50_288, 250_000] {
     var generator = SystemRandomNumberGenerator()
     // A sum of uniform draws is near enough to the bell that logits have.
-    let logits = (0..<vocabulary).map { _ in (0..<6).reduce(Float(0)) { sum, _ in sum + .random(in: -3...3, using: &generator) } }
+    let logits = (0..<vocabulary).map { _ in
+      (0..<6).reduce(Float(0)) { sum, _ in sum + .random(in: -3...3, using: &generator) }
+    }
     var sampler = try Sampler(options)
     var times: [Duration] = []
     for _ in 0..<31 {

@@ -1,4 +1,5 @@
-/// "Don't repeat yourself" (p-e-w, text-generation-webui pull request 5677; bounded by sequence breakers as in KoboldCpp).
+/// "Don't repeat yourself" (p-e-w, text-generation-webui pull request 5677; bounded by sequence breakers as in
+/// KoboldCpp).
 ///
 /// A token that would continue a repetition of n tokens, n at least the allowed length, loses
 /// multiplier · base^(n - allowedLength).

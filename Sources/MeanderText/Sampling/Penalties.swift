@@ -19,15 +19,15 @@ struct LogitBias: SamplingStage {
   }
 }
 
-/// Makes the latest tokens less likely: repetition (Keskar et al. 2019, with llama.cpp's multiplication of negative logits,
-/// which the paper's division would make likelier), frequency and presence (the OpenAI API's definitions).
+/// Makes the latest tokens less likely: repetition (Keskar et al. 2019, with llama.cpp's multiplication of negative
+/// logits, which the paper's division would make likelier), frequency and presence (the OpenAI API's definitions).
 struct Penalties: SamplingStage {
   let window: Int
   let repetition, presence, frequency: Double
 
   init?(_ options: SamplingOptions) {
-    guard options.repeatLastCount > 0 else { return nil }
-    guard options.repeatPenalty != 1 || options.presencePenalty != 0 || options.frequencyPenalty != 0 else { return nil }
+    let changes = options.repeatPenalty != 1 || options.presencePenalty != 0 || options.frequencyPenalty != 0
+    guard changes, options.repeatLastCount > 0 else { return nil }
     window = options.repeatLastCount
     repetition = options.repeatPenalty
     presence = options.presencePenalty

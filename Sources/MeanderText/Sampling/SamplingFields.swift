@@ -58,7 +58,9 @@ struct SamplingField: Sendable {
       return true
     },
     isAllowed: {
-      $0.dry.breakers.allSatisfy { (1...SamplingOptions.Dry.longestBreaker).contains($0.count) && $0.allSatisfy { $0 >= 0 } }
+      $0.dry.breakers.allSatisfy { breaker in
+        (1...SamplingOptions.Dry.longestBreaker).contains(breaker.count) && breaker.allSatisfy { $0 >= 0 }
+      }
     })
 
   /// `id:bias` pairs joined by commas, in order of ids.
@@ -116,7 +118,9 @@ extension SamplingOptions {
 
   /// Throws `badRequest` naming the first option that is out of its range, its value and the range.
   public func validate() throws {
-    for field in SamplingField.all where !field.isAllowed(self) { throw SamplingOptions.refusal(field, field.text(self)) }
+    for field in SamplingField.all where !field.isAllowed(self) {
+      throw SamplingOptions.refusal(field, field.text(self))
+    }
   }
 
   private static func refusal(_ field: SamplingField, _ text: String) -> MeanderError {

@@ -11,7 +11,8 @@ public struct SamplingOptions: Sendable, Equatable {
   public var topP = 0.95
   /// Keeps tokens at least this fraction as likely as the likeliest, 0...1; 0 keeps all (Nguyen et al. 2024).
   public var minP = 0.05
-  /// Keeps tokens whose surprise is nearest to the entropy, up to this much probability; 1 keeps all (Meister et al. 2023).
+  /// Keeps tokens whose surprise is nearest to the entropy, up to this much probability, 0...1; 1 keeps all (Meister
+  /// et al. 2023).
   public var typical = 1.0
   /// Divides positive and multiplies negative logits of recent tokens; 1 is off (Keskar et al. 2019), 0.01...100.
   public var repeatPenalty = 1.0

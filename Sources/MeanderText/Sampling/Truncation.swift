@@ -53,8 +53,8 @@ struct MinP: SamplingStage {
   }
 }
 
-/// Keeps the tokens whose surprise is nearest to the entropy, the nearest first, until they hold probability p together:
-/// locally typical sampling (Meister et al. 2023). Distances are ordered in single precision, ties by likelihood rank.
+/// Keeps the tokens whose surprise is nearest to the entropy, the nearest first, until they hold probability p
+/// together: locally typical sampling (Meister et al. 2023). Distances are ordered in single precision, ties by likelihood rank.
 struct Typical: SamplingStage {
   let p: Double
 
