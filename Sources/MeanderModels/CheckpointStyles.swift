@@ -31,11 +31,25 @@ extension LanguageShape {
 }
 
 extension WeightReader {
-  /// The weights that make logits: `lm_head.weight`, or the embedding where they are tied (the file may hold a copy).
-  func head(tiedTo embedding: Weight?, shape: LanguageShape) throws -> Weight {
-    guard let embedding else { return try weight("lm_head.weight", outputs: shape.vocabulary, inner: shape.width) }
-    ignore("lm_head.weight", shape: [shape.vocabulary, shape.width])
-    return embedding
+  /// The Mamba family's checkpoint: `backbone.` with an embedding, layers of norm and mixer, and a final norm; then the head.
+  ///
+  /// - Parameters:
+  ///   - embedding: what the embedding is called: `embedding` in the original layout, `embeddings` in Hugging Face's.
+  ///   - isTied: whether the embedding makes the logits, too; the file may hold a copy of it then.
+  ///   - mixer: builds a layer's mixer, whose tensors' names begin with what it is given.
+  func backbone(
+    _ shape: LanguageShape, embedding name: String, isTied: Bool, epsilon: Float, mixer: (_ prefix: String) throws -> any Mixer
+  ) throws -> Blocks {
+    let (rows, width) = (shape.vocabulary, shape.width)
+    let embedding = try weight("backbone.\(name).weight", outputs: rows, inner: width)
+    let layers = try (0..<shape.layers).map { layer in
+      let prefix = "backbone.layers.\(layer)."
+      return Block(norm: try row(prefix + "norm.weight", count: width), mixer: try mixer(prefix + "mixer."))
+    }
+    if isTied { ignore("lm_head.weight", shape: [rows, width]) }
+    return Blocks(
+      embedding: embedding, head: isTied ? embedding : try weight("lm_head.weight", outputs: rows, inner: width),
+      finalNorm: try row("backbone.norm_f.weight", count: width), epsilon: epsilon, layers: layers)
   }
 }
 

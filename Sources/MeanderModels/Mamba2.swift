@@ -88,15 +88,8 @@ package struct Mamba2: Architecture {
   }
 
   package func build(from reader: WeightReader) throws -> Blocks {
-    let embedding = try reader.weight("backbone.\(embeddingName).weight", outputs: shape.vocabulary, inner: shape.width)
-    let layers = try (0..<shape.layers).map { layer in
-      let prefix = "backbone.layers.\(layer)."
-      return Block(
-        norm: try reader.row(prefix + "norm.weight", count: shape.width),
-        mixer: try Mamba2Mixer(mixer, prefix: prefix + "mixer.", from: reader))
+    try reader.backbone(shape, embedding: embeddingName, isTied: isTied, epsilon: epsilon) {
+      try Mamba2Mixer(mixer, prefix: $0, from: reader)
     }
-    return Blocks(
-      embedding: embedding, head: try reader.head(tiedTo: isTied ? embedding : nil, shape: shape),
-      finalNorm: try reader.row("backbone.norm_f.weight", count: shape.width), epsilon: epsilon, layers: layers)
   }
 }
