@@ -54,7 +54,7 @@ import Testing
     }
   }
 
-  @Test(arguments: ["no-such-model", "/no/such/model", "a/b/c", "../x", "org/$(rm)", ""])
+  @Test(arguments: ["no-such-model", "/no/such/model", "a/b/c", "../no-such-folder-of-models", "org/$(rm)", ""])
   func whatIsNowhereIsNotFound(_ name: String) {
     let error = #expect(throws: MeanderError.self) { try ModelFiles.resolve(name, environment: [:]) }
     #expect(error?.code == .notFound)
