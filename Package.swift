@@ -31,6 +31,7 @@ let package = Package(
   name: "Meander",
   products: [
     .library(name: "Meander", targets: ["Meander"]),
+    .library(name: "MeanderText", targets: ["MeanderText"]),
     .executable(name: "meander", targets: ["MeanderCommand"]),
     .library(name: "MeanderModelPasskey", targets: ["MeanderModelPasskey"]),
     .library(name: "MeanderModelReader", targets: ["MeanderModelReader"]),
