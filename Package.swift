@@ -60,15 +60,18 @@ let package = Package(
       swiftSettings: settings),
     .target(
       name: "MeanderLongConvolution", dependencies: ["CFFTW", "MeanderErrors", "MeanderModels"], swiftSettings: settings),
-    .target(name: "MeanderTasks", dependencies: ["MeanderErrors"], swiftSettings: settings),
+    .target(name: "MeanderTasks", dependencies: ["MeanderErrors", "MeanderFiles"], swiftSettings: settings),
     .target(
-      name: "MeanderTraining", dependencies: ["COpenBLAS", "MeanderErrors", "MeanderModels", "MeanderTasks"],
+      name: "MeanderTraining",
+      dependencies: [
+        "COpenBLAS", "MeanderErrors", "MeanderFiles", "MeanderKernels", "MeanderModels", "MeanderTasks", "MeanderText",
+      ],
       swiftSettings: settings),
     .executableTarget(
       name: "MeanderCommand",
       dependencies: [
         "Meander", "MeanderErrors", "MeanderFiles", "MeanderKernels", "MeanderModelPasskey", "MeanderModelReader",
-        "MeanderModels", "MeanderText", argumentParser, system,
+        "MeanderModels", "MeanderTasks", "MeanderText", "MeanderTraining", argumentParser, system,
       ],
       swiftSettings: settings),
     .target(name: "MeanderEvaluation", dependencies: ["Meander", "MeanderTasks"], swiftSettings: settings),
@@ -78,7 +81,9 @@ let package = Package(
     tests("MeanderTextTests", ["MeanderErrors", "MeanderFiles", "MeanderText"]),
     tests("MeanderModelsTests", ["MeanderErrors", "MeanderFiles", "MeanderKernels", "MeanderModels"]),
     tests("MeanderTasksTests", ["MeanderTasks"]),
-    tests("MeanderTrainingTests", ["MeanderTraining"]),
+    tests(
+      "MeanderTrainingTests",
+      ["MeanderErrors", "MeanderFiles", "MeanderKernels", "MeanderModels", "MeanderTasks", "MeanderText", "MeanderTraining"]),
     tests("MeanderLongConvolutionTests", ["MeanderLongConvolution"]),
     tests("MeanderEvaluationTests", ["Meander", "MeanderEvaluation", "MeanderTasks", "MeanderModelPasskey", "MeanderModelReader"]),
     tests("MeanderCommandTests", ["MeanderCommand", "MeanderErrors", "MeanderFiles"], exclude: ["Help"]),
