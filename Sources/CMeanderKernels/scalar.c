@@ -102,4 +102,5 @@ const meander_table meander_table_scalar = {
     .channel_scan = meander_scalar_channel_scan,
     .surprisals = surprisals,
     .statistics = statistics,
+    .training = &training_table_portable,
 };

@@ -4,6 +4,7 @@
 #include "CMeanderKernels.h"
 
 extern const meander_table meander_table_scalar;
+extern const meander_training_table training_table_portable;
 void meander_scalar_convolution(const meander_convolution *job, size_t first_channel, size_t end_channel);
 void meander_scalar_gates(const meander_gates *job, size_t first_head, size_t end_head);
 void meander_scalar_scan(const meander_scan *job, size_t first_block, size_t end_block);

@@ -58,6 +58,14 @@ package struct Matrix: @unchecked Sendable {
     return Matrix(storage, base + range.lowerBound, rows, range.count, stride)
   }
 
+  /// The same view of another storage: the gradient of a number stands at the number's place in a twin.
+  package func twin(in other: Storage) -> Matrix {
+    precondition(other.byteCount == storage.byteCount, "a twin of another size")
+    // Safe: the view lies inside its own storage, and the other is as large.
+    let place = other.base + (UnsafeMutableRawPointer(base) - storage.base)
+    return Matrix(other, place.assumingMemoryBound(to: Float.self), rows, columns, stride)
+  }
+
   package subscript(row: Int, column: Int) -> Float {
     get {
       precondition(row >= 0 && row < rows && column >= 0 && column < columns)

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "CMeanderTraining.h"
+
 #pragma clang assume_nonnull begin
 
 // Every operation below is a job (shapes, pointers, strides in elements) and a function in a table that does a part
@@ -155,6 +157,7 @@ typedef struct {
   void (*surprisals)(const meander_surprisal *job, size_t first_row, size_t end_row);
   /// Σ v² in fp64 (16 partial sums) and max |v| of `count` numbers.
   void (*statistics)(const float *values, size_t count, double *sum_of_squares, float *largest);
+  const meander_training_table *training;
 } meander_table;
 
 /// All tables that were compiled in, the most capable first, `NULL` after the last.

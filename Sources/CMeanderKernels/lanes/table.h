@@ -10,6 +10,8 @@
 #include "product.h"
 #include "scan.h"
 
+#include "training.h"
+
 static bool NAME(supported)(void) { return TABLE_SUPPORTED; }
 
 const meander_table NAME(meander_table) = {
@@ -34,4 +36,5 @@ const meander_table NAME(meander_table) = {
     .channel_scan = NAME(channel_scan),
     .surprisals = NAME(surprisals),
     .statistics = NAME(statistics),
+    .training = &NAME(training_table),
 };

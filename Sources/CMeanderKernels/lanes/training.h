@@ -1,0 +1,24 @@
+// The training half of a vector table.
+
+#include "matrix_product.h"
+
+#include "backward.h"
+#include "chunk_scan.h"
+#include "chunk_scan_backward.h"
+
+static float NAME(dot_alone)(const float *x, const float *y, size_t count) { return NAME(dot)(x, y, count); }
+
+const meander_training_table NAME(training_table) = {
+    .product = NAME(matrix_product),
+    .norm_backward = NAME(norm_backward),
+    .convolution_backward = NAME(convolution_backward),
+    .steps = NAME(steps),
+    .steps_backward = NAME(steps_backward),
+    .chunk_scan = NAME(chunk_scan),
+    .chunk_scan_backward = NAME(chunk_scan_backward),
+    .cross_entropy = NAME(cross_entropy),
+    .adam = NAME(adam),
+    .add_scaled = NAME(add_scaled),
+    .sum_rows = NAME(sum_rows),
+    .dot = NAME(dot_alone),
+};
