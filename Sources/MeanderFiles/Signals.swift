@@ -53,6 +53,8 @@ package enum Signals {
         throw MeanderError(.inputOutput, "signal \(signal) cannot be handled", cause: Errno(rawValue: errno))
       }
     }
+    // A file that may grow no further is an error of write(2), like a full disk.
+    signal(SIGXFSZ, SIG_IGN)
     // Whoever started this process may have left them blocked.
     pthread_sigmask(SIG_UNBLOCK, &handled, nil)
   }

@@ -4,8 +4,8 @@ import MeanderErrors
 ///
 /// PKWARE's APPNOTE 6.3 with the 64-bit records. Nothing is trusted: every range is checked against the file,
 /// no two members may share a byte, no two a name, and compressed or encrypted members are refused, so that
-/// nothing unpacks to more than the file holds. Checksums are not verified, as the weights would have to be
-/// read for them.
+/// nothing unpacks to more than the file holds. Checksums are left unread, as PyTorch itself leaves them: it
+/// may be told to write none (`torch.serialization.set_crc32_options`), and the weights would be read twice.
 struct ZipArchive {
   /// Where each member's bytes lie in the file.
   let members: [String: Range<Int>]

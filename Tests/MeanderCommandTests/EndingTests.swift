@@ -90,4 +90,24 @@ import Testing
     let result = try Command.shell("meander \(command)", in: scratch)
     #expect(result.status == 74, "\(result.errors)")
   }
+
+  /// A disk that fills in the middle of a snapshot: 8 KiB of it fit. The snapshot before is whole, nothing else is left,
+  /// and the input is continued from it.
+  @Test func aDiskThatFillsLeavesThePreviousSnapshot() throws {
+    let scratch = try Scratch()
+    try scratch.write("app.log", logLines(50))
+    let stream = "meander stream -m passkey --snapshot s.state --resume < app.log"
+    #expect(try Command.shell(stream, in: scratch).status == 0)
+    let before = scratch.read("s.state")
+    #expect(before.count > 16_384)
+    try scratch.write("app.log", logLines(90))
+    let full = try Command.shell("ulimit -f 16; \(stream)", in: scratch)
+    #expect(full.status == 74, "\(full.errors)")
+    #expect(scratch.read("s.state") == before)
+    #expect(!scratch.exists(".s.state.temporary"))
+    #expect(try Command.shell(stream, in: scratch).status == 0)
+    let resumed = scratch.read("s.state")
+    #expect(try Command.shell("meander stream -m passkey --snapshot whole < app.log", in: scratch).status == 0)
+    #expect(resumed == scratch.read("whole"))
+  }
 }

@@ -17,7 +17,12 @@ func options(_ change: (inout SamplingOptions) -> Void) -> SamplingOptions {
 
 /// What a fresh sampler would draw from, by id; nothing where the sampler throws.
 func distribution(_ options: SamplingOptions, _ logits: [Float]) throws -> [Int32: Double] {
-  var sampler = try Sampler(options)
+  try distribution(of: Sampler(options), logits)
+}
+
+/// What `sampler` would draw from next, by id.
+func distribution(of sampler: Sampler, _ logits: [Float]) throws -> [Int32: Double] {
+  var sampler = sampler
   let candidates = try sampler.narrowed(sampler.adjusted(logits))
   let weights = candidates.weights(maximum: candidates.maximum)
   let total = weights.reduce(0, +)
