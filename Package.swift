@@ -80,7 +80,7 @@ let package = Package(
     tests("MeanderFilesTests", ["MeanderFiles"]),
     tests("MeanderTextTests", ["MeanderErrors", "MeanderFiles", "MeanderText"]),
     tests("MeanderModelsTests", ["MeanderErrors", "MeanderFiles", "MeanderKernels", "MeanderModels"]),
-    tests("MeanderTasksTests", ["MeanderTasks"]),
+    tests("MeanderTasksTests", ["MeanderErrors", "MeanderFiles", "MeanderTasks"]),
     tests(
       "MeanderTrainingTests",
       ["MeanderErrors", "MeanderFiles", "MeanderKernels", "MeanderModels", "MeanderTasks", "MeanderText", "MeanderTraining"]),

@@ -14,7 +14,11 @@ public struct Proportion: Sendable, Hashable {
 
   /// Wilson's score interval (1927); `z` is 1.96 for 95 %. Within [0, 1], and sensible for 0 and for all hits.
   public func interval(z: Double = 1.959964) -> ClosedRange<Double> {
-    let n = Double(samples)
+    Self.interval(rate: rate, samples: Double(samples), z: z)
+  }
+
+  /// The same for a number of samples that need not be whole.
+  static func interval(rate: Double, samples n: Double, z: Double) -> ClosedRange<Double> {
     let square = z * z / n
     let center = rate + square / 2
     let spread = z * (rate * (1 - rate) / n + square / (4 * n)).squareRoot()

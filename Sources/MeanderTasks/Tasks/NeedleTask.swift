@@ -1,0 +1,160 @@
+import MeanderFiles
+
+/// Several named numbers in one haystack, and questions for some of them: multi-key, multi-value and multi-query needles as
+/// in RULER (Hsieh and others 2024), or with wordings of our own that vary.
+package struct NeedleTask: RecallTask {
+  package static let name = "needles"
+
+  /// How many names are given numbers.
+  package var keys: ClosedRange<Int>
+  /// How many numbers each name is given; all of them are asked for, in their order.
+  package var values: Int
+  /// How many names are asked for in one question.
+  package var queries: Int
+  package var digits: Int
+  /// RULER's instruction, statement and question, in place of wordings that vary.
+  package var isRuler: Bool
+  /// The share of statements that say the number twice (not in RULER's wording).
+  package var twice: Double
+  package var trailingSpace: Double
+  /// The share of examples that ask for a name that was not mentioned, and expect " none".
+  package var absent: Double
+
+  package init(
+    keys: ClosedRange<Int> = 4...4, values: Int = 1, queries: Int = 1, digits: Int = 5, isRuler: Bool = false,
+    twice: Double = 0.5, trailingSpace: Double = 0.5, absent: Double = 0
+  ) {
+    self.keys = keys
+    self.values = values
+    self.queries = queries
+    self.digits = digits
+    self.isRuler = isRuler
+    self.twice = twice
+    self.trailingSpace = trailingSpace
+    self.absent = absent
+  }
+
+  package init(_ options: inout Configuration) throws {
+    self.init()
+    isRuler = try options.string("wording", "varied", among: ["varied", "ruler"]) == "ruler"
+    keys = try options.range("keys", 4...4, in: 1...Words.all.count - 1)
+    values = try options.integer("values", 1, in: 1...16)
+    queries = try options.integer("queries", 1, in: 1...keys.lowerBound)
+    digits = try options.integer("digits", isRuler ? 7 : 5, in: 1...18)
+    twice = try options.float("twice", isRuler ? 0 : 0.5, in: 0...1)
+    trailingSpace = try options.float("trailing_space", isRuler ? 0 : 0.5, in: 0...1)
+    absent = try options.float("absent", 0, in: 0...1)
+  }
+
+  package func example(filler: Int, depth: Double?, using generator: inout TaskGenerator) -> Example {
+    let count = generator.integer(in: keys)
+    // One name more than is told of, for the question that has no answer.
+    let names = generator.draw(count + 1, of: Words.all)
+    let numbers = names.map { _ in (0..<values).map { _ in number(using: &generator) } }
+    let isAbsent = generator.chance(absent)
+    let asked = isAbsent ? [count] : generator.draw(queries, of: Array(0..<count))
+
+    var statements = (0..<count).flatMap { name in numbers[name].map { (name, $0) } }
+    statements = generator.draw(statements.count, of: statements)
+    // The order of telling is the order of answering.
+    let answers = asked.flatMap { name in statements.filter { $0.0 == name }.map(\.1) }
+    let stretches = stretches(filler, statements.map(\.0), asked: asked[0], depth, &generator)
+
+    var example = Example()
+    if isRuler { example.append(text: opening(isSingle: answers.count <= 1)) }
+    for (stretch, (name, value)) in zip(stretches, statements) {
+      example.append(.filler(stretch))
+      example.append(statement: statement(names[name], value, &generator), of: value)
+    }
+    example.append(.filler(stretches[statements.count]))
+    let question = question(asked.map { names[$0] }, isSingle: answers.count <= 1, &generator)
+    let answer = isAbsent ? Passkey.absent : " " + answers.joined(separator: ", ")
+    example.append(question: question, answer: answer, hasSpace: generator.chance(trailingSpace))
+    return example
+  }
+
+  /// A number whose first digit is not 0, as RULER has it.
+  private func number(using generator: inout TaskGenerator) -> String {
+    String(generator.integer(in: 1...9)) + generator.digits(digits - 1)
+  }
+
+  /// The filler before each statement and behind the last: cut uniformly, with the first statement of `asked` at `depth`.
+  private func stretches(
+    _ filler: Int, _ order: [Int], asked: Int, _ depth: Double?, _ generator: inout TaskGenerator
+  ) -> [Int] {
+    guard let depth, let place = order.firstIndex(of: asked) else {
+      return generator.split(filler, into: order.count + 1)
+    }
+    let before = min(filler, Int((Double(filler) * depth).rounded()))
+    return generator.split(before, into: place + 1)
+      + generator.split(filler - before, into: order.count - place)
+  }
+}
+
+extension NeedleTask {
+  private func opening(isSingle: Bool) -> String {
+    isSingle
+      ? "A special magic number is hidden within the following text. Make sure to memorize it. "
+        + "I will quiz you about the number afterwards.\n"
+      : "Some special magic numbers are hidden within the following text. Make sure to memorize it. "
+        + "I will quiz you about the numbers afterwards.\n"
+  }
+
+  private func statement(_ name: String, _ value: String, _ generator: inout TaskGenerator) -> String {
+    if isRuler { return "One of the special magic numbers for \(name) is: \(value).\n" }
+    let isSaidTwice = generator.chance(twice)
+    let statement = generator.pick([
+      "The code of the \(name) is \(value).", "The number of the \(name) is \(value).",
+      "Remember the number \(value): it belongs to the \(name).", "For the \(name), write down \(value).",
+      "\(Words.capitalized(name)): code \(value).", "One of the numbers to keep is that of the \(name), which is \(value).",
+    ])
+    let echo = generator.pick([
+      " \(value) is the code of the \(name).", " Again, the \(name) has \(value).", " So the \(name) goes with \(value).",
+    ])
+    return statement + (isSaidTwice ? echo : "") + "\n"
+  }
+
+  private func question(_ names: [String], isSingle: Bool, _ generator: inout TaskGenerator) -> String {
+    let list = Self.list(names)
+    if isRuler {
+      return isSingle
+        ? "\nWhat is the special magic number for \(list) mentioned in the provided text? "
+          + "The special magic number for \(list) mentioned in the provided text is"
+        : "\nWhat are all the special magic numbers for \(list) mentioned in the provided text? "
+          + "The special magic numbers for \(list) mentioned in the provided text are"
+    }
+    if isSingle {
+      return generator.pick([
+        "What is the code of the \(list)? The code of the \(list) is",
+        "What is the number of the \(list)? The number of the \(list) is",
+        "Which number belongs to the \(list)? To the \(list) belongs",
+        "Tell me the code for the \(list). It is",
+        "\(Words.capitalized(list)): which code?",
+      ])
+    }
+    return generator.pick([
+      "What are the codes of the \(list)? They are", "Which numbers belong to the \(list)? The numbers are",
+      "Tell me all the numbers of the \(list):",
+    ])
+  }
+
+  /// `a`, `a and b`, `a, b, and c`.
+  private static func list(_ names: [String]) -> String {
+    switch names.count {
+    case 1: names[0]
+    case 2: names[0] + " and " + names[1]
+    default: names.dropLast().joined(separator: ", ") + ", and " + names[names.count - 1]
+    }
+  }
+}
+
+extension Configuration {
+  /// A number or a pair of numbers, the smaller first.
+  package mutating func range(_ key: String, _ fallback: ClosedRange<Int>, in bounds: ClosedRange<Int>) throws -> ClosedRange<Int> {
+    let numbers = try integers(key, [fallback.lowerBound, fallback.upperBound], in: bounds)
+    guard (1...2).contains(numbers.count), numbers[0] <= numbers[numbers.count - 1] else {
+      throw failure(key, "must be a number, or two with the smaller first")
+    }
+    return numbers[0]...numbers[numbers.count - 1]
+  }
+}
