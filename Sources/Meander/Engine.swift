@@ -4,11 +4,12 @@ import MeanderFiles
 import MeanderKernels
 import Synchronization
 
-/// Where models compute: a fixed team of worker threads, one queue, and the bounds on memory and waiting work.
+/// Where models compute: a fixed team of worker threads, one queue, and the bounds on memory and waiting
+/// work.
 ///
-/// Nothing computes on Swift's cooperative pool. Sessions take turns by chunks of at most 512 tokens, first come first
-/// served, on one dispatching thread that the team's workers help. One engine serves any number of models and sessions;
-/// a program seldom needs a second.
+/// Nothing computes on Swift's cooperative pool. Sessions take turns by chunks of at most 512 tokens, first
+/// come first served, on one dispatching thread that the team's workers help. One engine serves any number of
+/// models and sessions; a program seldom needs a second.
 public final class Engine: Sendable {
   /// How many threads compute, the dispatching one included.
   public let threads: Int
@@ -31,14 +32,15 @@ public final class Engine: Sendable {
   }
 
   /// - Parameters:
-  ///   - threads: how many threads compute. By default as many as this process may run on: its CPU affinity, capped by
-  ///     the quota of its control group.
+  ///   - threads: how many threads compute. By default as many as this process may run on: its CPU affinity,
+  ///     capped by the quota of its control group.
   ///   - memoryLimit: bytes that weights, working memory and states together may take.
   ///   - maximumWaiting: how many calls may wait for their turn while another computes.
-  ///   - instructions: an instruction table by name; by default `$MEANDER_INSTRUCTIONS`, else the widest of this CPU.
+  ///   - instructions: an instruction table by name; by default `$MEANDER_INSTRUCTIONS`, else the widest of
+  ///     this CPU.
   ///   - logger: where warnings go; silent by default.
-  /// - Throws: `badRequest` for counts below what makes sense or a table that this CPU cannot run; `limit` where the
-  ///   system grants no thread.
+  /// - Throws: `badRequest` for counts below what makes sense or a table that this CPU cannot run; `limit`
+  ///   where the system grants no thread.
   public init(
     threads: Int? = nil, memoryLimit: Int? = nil, maximumWaiting: Int = 64, instructions: String? = nil,
     logger: Logger = Logger(label: "meander") { _ in SwiftLogNoOpLogHandler() }
@@ -85,7 +87,8 @@ extension Engine {
 
   fileprivate func giveBack(_ bytes: Int) { ledger.withLock { $0.reserved -= bytes } }
 
-  /// Runs `turn` on the dispatching thread, again and again until it returns a value, in turn with all other jobs.
+  /// Runs `turn` on the dispatching thread, again and again until it returns a value, in turn with all other
+  /// jobs.
   ///
   /// `turn` is told whether the calling task was cancelled; it decides what that means.
   ///

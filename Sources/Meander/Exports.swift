@@ -1,4 +1,5 @@
-// The types of the lower layers that Meander's own interface speaks of, so that an embedder imports `Meander` alone.
+// The types of the lower layers that Meander's own interface speaks of, so that an embedder imports `Meander`
+// alone.
 @_exported import MeanderErrors
 @_exported import MeanderText
 

@@ -44,7 +44,8 @@ struct FeedJob: Sendable {
 
   static func cancelled(at byte: Int64) -> MeanderError {
     MeanderError(
-      .cancelled, "feeding was cancelled", at: "byte \(byte)", remedy: "The state stands there; feed what follows to go on.")
+      .cancelled, "feeding was cancelled", at: "byte \(byte)",
+      remedy: "The state stands there; feed what follows to go on.")
   }
 
   /// Reads at most one chunk. Returns true when all input was read.
@@ -93,7 +94,9 @@ struct FeedJob: Sendable {
     return Gauge(model.language.gauge(of: contents.state, kernels: model.kernels), position: position).alarms
   }
 
-  private mutating func advance(_ next: ArraySlice<TokenPiece>, _ contents: inout SessionContents, _ model: Model) throws {
+  private mutating func advance(
+    _ next: ArraySlice<TokenPiece>, _ contents: inout SessionContents, _ model: Model
+  ) throws {
     let tokens = next.map(\.id)
     contents.decoder = model.tokenizer.makeDecoder()
     if isScored {

@@ -8,8 +8,8 @@ public struct Gauge: Sendable, Hashable {
     public let norm: Double
     /// The largest entry over the root of the mean square: 1 for a state whose entries are all alike.
     public let largestOverRMS: Double
-    /// The natural logarithm of what is left of the first token: the sum of the log-decay since the start. 0 has forgotten
-    /// nothing.
+    /// The natural logarithm of what is left of the first token: the sum of the log-decay since the start. 0
+    /// has forgotten nothing.
     public let retention: Double
   }
 

@@ -2,7 +2,8 @@ import MeanderErrors
 import MeanderFiles
 import MeanderText
 
-/// What a model's own files say about generating: `generation_config.json`, and the end token of `config.json`.
+/// What a model's own files say about generating: `generation_config.json`, and the end token of
+/// `config.json`.
 struct GenerationFile {
   /// Greedy where the files are silent.
   private(set) var sampling = SamplingOptions()

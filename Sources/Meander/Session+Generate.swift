@@ -8,9 +8,11 @@ extension Session {
   ///     for try await token in session.generate(maximumTokens: 64) { print(token.text, terminator: "") }
   ///
   /// - Parameters:
-  ///   - sampling: how tokens are drawn from here on; nil goes on with the session's own sampler where it stands.
+  ///   - sampling: how tokens are drawn from here on; nil goes on with the session's own sampler where it
+  ///     stands.
   ///   - maximumTokens: how many at most; nil for no bound.
-  ///   - stop: texts that end the generation where they appear; they are not part of the text that is yielded.
+  ///   - stop: texts that end the generation where they appear; they are not part of the text that is
+  ///     yielded.
   ///   - topCount: how many of the likeliest tokens are told beside each.
   public nonisolated func generate(
     _ sampling: SamplingOptions? = nil, maximumTokens: Int? = nil, stop: [String] = [], topCount: Int = 0
@@ -33,7 +35,9 @@ extension Session {
   func draw(_ options: GenerationOptions) async throws -> Drawn {
     let core = core
     return try await turn(isAdmitted: true) { isCancelled in
-      if isCancelled { throw MeanderError(.cancelled, "generating was cancelled", at: "token \(core.progress.position)") }
+      if isCancelled {
+        throw MeanderError(.cancelled, "generating was cancelled", at: "token \(core.progress.position)")
+      }
       return try core.changing { try $0.draw(core.model, topCount: options.topCount) }
     }
   }

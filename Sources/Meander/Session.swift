@@ -3,14 +3,16 @@ import MeanderKernels
 import MeanderModels
 import MeanderText
 
-/// A model and one recurrent state: what is fed moves the state forward, and `generate` continues from where it stands.
+/// A model and one recurrent state: what is fed moves the state forward, and `generate` continues from where
+/// it stands.
 ///
-/// The state has one fixed size however much is fed; positions count in 64 bits, and there is no context limit. However
-/// the input is cut into calls, on any number of threads, and across a snapshot, the bits are the same.
+/// The state has one fixed size however much is fed; positions count in 64 bits, and there is no context
+/// limit. However the input is cut into calls, on any number of threads, and across a snapshot, the bits are
+/// the same.
 ///
-/// Calls from several tasks are served one after the other. Every call computes on the engine's threads and throws
-/// `MeanderError`: `limit` where too many calls wait already, `cancelled` when its task was cancelled, and `nonFinite`
-/// when a state stopped being finite; the session then refuses to go on until `restore(_:)`.
+/// Calls from several tasks are served one after the other. Every call computes on the engine's threads and
+/// throws `MeanderError`: `limit` where too many calls wait already, `cancelled` when its task was cancelled,
+/// and `nonFinite` when a state stopped being finite; the session then refuses to go on until `restore(_:)`.
 public actor Session {
   public nonisolated let model: Model
 
@@ -23,17 +25,18 @@ public actor Session {
 
   /// A session that has read nothing. O(state).
   ///
-  /// - Parameter sampling: how `generate` draws unless it is told otherwise; by default as the model's files say.
-  ///   Penalties see what is fed from the start only when they are given here.
-  /// - Throws: `limit` where the state would pass the engine's memory limit; `badRequest` for options out of range.
+  /// - Parameter sampling: how `generate` draws unless it is told otherwise; by default as the model's files
+  ///   say. Penalties see what is fed from the start only when they are given here.
+  /// - Throws: `limit` where the state would pass the engine's memory limit; `badRequest` for options out of
+  ///   range.
   public init(_ model: Model, sampling: SamplingOptions? = nil) throws {
     self.init(try SessionCore(model, sampling: sampling))
   }
 
   /// A session that continues where `snapshot` was taken. O(state).
   ///
-  /// - Throws: `mismatch` for another model's snapshot, naming both fingerprints; `badData` for one that does not hold
-  ///   what it must; `limit` where the state would pass the engine's memory limit.
+  /// - Throws: `mismatch` for another model's snapshot, naming both fingerprints; `badData` for one that does
+  ///   not hold what it must; `limit` where the state would pass the engine's memory limit.
   public init(_ model: Model, from snapshot: Snapshot) throws {
     self.init(try SessionCore(model, from: snapshot))
   }
@@ -46,8 +49,8 @@ public actor Session {
   /// How many tokens the state has taken in. Where a feed was cancelled, it has stopped there.
   public nonisolated var position: Int64 { core.progress.position }
 
-  /// How many bytes of input were read, those included that the tokenizer still holds back because what follows decides
-  /// their tokens.
+  /// How many bytes of input were read, those included that the tokenizer still holds back because what
+  /// follows decides their tokens.
   public nonisolated var bytesRead: Int64 { core.progress.bytesRead }
 }
 
@@ -57,8 +60,8 @@ extension Session {
 
   /// Feeds bytes of UTF-8 text, which may end anywhere: in a word or in a character. O(bytes).
   ///
-  /// A cancelled feed takes in nothing further, ends with the chunk that it is in and throws `cancelled`; `bytesRead` says
-  /// where to go on.
+  /// A cancelled feed takes in nothing further, ends with the chunk that it is in and throws `cancelled`;
+  /// `bytesRead` says where to go on.
   public func feed(bytes: [UInt8]) async throws {
     _ = try await run(FeedJob(bytes: bytes))
   }
@@ -73,8 +76,8 @@ extension Session {
 
   /// Feeds a stream of byte collections, pulling one after the other as each was read; nothing is gathered.
   ///
-  /// A cancelled feed ends like `feed(bytes:)`; errors of the sequence itself are passed on. Other calls to this session
-  /// are served between two pieces.
+  /// A cancelled feed ends like `feed(bytes:)`; errors of the sequence itself are passed on. Other calls to
+  /// this session are served between two pieces.
   public func feed<Pieces: AsyncSequence>(
     _ pieces: sending Pieces
   ) async throws where Pieces.Element: Collection<UInt8> & Sendable {
@@ -87,7 +90,8 @@ extension Session {
     if Task.isCancelled { throw FeedJob.cancelled(at: bytesRead) }
   }
 
-  /// Ends the input so far: what the tokenizer holds back is decided and fed. Whatever is fed next begins a text of its own.
+  /// Ends the input so far: what the tokenizer holds back is decided and fed. Whatever is fed next begins a
+  /// text of its own.
   ///
   /// `generate` and `feed(ids:)` call it.
   public func finishInput() async throws {
@@ -96,10 +100,12 @@ extension Session {
 
   /// Feeds bytes like `feed(bytes:)` and returns the score of every token that was decided.
   ///
-  /// The bits of a token are its surprise given everything before it: -log2 of the probability that the model gave it. The
-  /// first token of a stream is scored against a uniform distribution over the vocabulary, log2(V).
+  /// The bits of a token are its surprise given everything before it: -log2 of the probability that the model
+  /// gave it. The first token of a stream is scored against a uniform distribution over the vocabulary,
+  /// log2(V).
   ///
-  /// - Parameter isFinal: whether the input ends here, as with `finishInput`, so that the last tokens are scored too.
+  /// - Parameter isFinal: whether the input ends here, as with `finishInput`, so that the last tokens are
+  ///   scored too.
   public func score(bytes: [UInt8], isFinal: Bool = false) async throws -> [TokenScore] {
     try await run(FeedJob(bytes: bytes, isFinal: isFinal, isScored: true)).scores
   }
@@ -110,13 +116,17 @@ extension Session {
     return try await turn { _ in try core.logits() }
   }
 
-  /// Feeds tokens and shows the logits after each of them: blocks of rows × V, row-major, on the engine's thread.
-  package func feed(ids: [Int32], logits: @escaping @Sendable (_ rows: Int, _ values: [Float]) throws -> Void) async throws {
+  /// Feeds tokens and shows the logits after each of them: blocks of rows × V, row-major, on the engine's
+  /// thread.
+  package func feed(
+    ids: [Int32], logits: @escaping @Sendable (_ rows: Int, _ values: [Float]) throws -> Void
+  ) async throws {
     try check(ids)
     _ = try await run(FeedJob(ids: ids, onLogits: logits))
   }
 
-  /// The state as other frameworks lay it out, for comparison: `layers.N.ssm` [H, P, N], `layers.N.conv` [C, K].
+  /// The state as other frameworks lay it out, for comparison: `layers.N.ssm` [H, P, N], `layers.N.conv` [C,
+  /// K].
   package func referenceState() async throws -> [ReferenceTensor] {
     let core = core
     return try await turn { _ in core.referenceState() }
@@ -136,7 +146,8 @@ extension Session {
     return try await turn { _ in try core.snapshot() }
   }
 
-  /// Goes back, or over, to where `snapshot` was taken. O(state). Where it throws, the session is left as it was.
+  /// Goes back, or over, to where `snapshot` was taken. O(state). Where it throws, the session is left as it
+  /// was.
   ///
   /// Throws as `init(_:from:)` does.
   public func restore(_ snapshot: Snapshot) async throws {
@@ -144,7 +155,8 @@ extension Session {
     try await turn { _ in try core.restore(snapshot) }
   }
 
-  /// A second session that has read what this one has, and goes its own way from here. O(state), whatever was read.
+  /// A second session that has read what this one has, and goes its own way from here. O(state), whatever was
+  /// read.
   ///
   /// Throws `limit` where its state would pass the engine's memory limit.
   public func fork() async throws -> Session {

@@ -5,7 +5,8 @@ import MeanderKernels
 extension Snapshot {
   /// Reads a snapshot file. O(size).
   ///
-  /// Throws `notFound`, `inputOutput`, or `badData` for a file that is none, is cut short, or is of a newer format.
+  /// Throws `notFound`, `inputOutput`, or `badData` for a file that is none, is cut short, or is of a newer
+  /// format.
   public init(contentsOf path: String) throws {
     try self.init(FileBytes.mapping(path))
   }
@@ -22,7 +23,8 @@ extension Snapshot {
     return try writer.bytes()
   }
 
-  /// Writes a snapshot file, whole or not at all: whatever goes wrong, an earlier file at `path` stays as it was.
+  /// Writes a snapshot file, whole or not at all: whatever goes wrong, an earlier file at `path` stays as it
+  /// was.
   ///
   /// The file can be read and written by its owner alone. Throws `inputOutput`, on a full disk say.
   public func write(to path: String) throws {
@@ -93,7 +95,8 @@ extension Snapshot {
     regions = try store.entries.keys.filter { $0.hasPrefix(Key.state) }.sorted().compactMap { name in
       guard let entry = store.entries[name] else { return nil }
       return Region(
-        name: String(name.dropFirst(Key.state.count)), type: entry.type, shape: entry.shape, bytes: try store.bytes(name))
+        name: String(name.dropFirst(Key.state.count)), type: entry.type, shape: entry.shape,
+        bytes: try store.bytes(name))
     }
     for name in store.entries.keys where name.hasPrefix(Key.attachment) {
       attachments[String(name.dropFirst(Key.attachment.count))] = try blob(name)
@@ -135,7 +138,8 @@ private struct Header {
   func version() throws -> Snapshot.FormatVersion {
     guard metadata[Key.format] == Key.formatName else {
       throw MeanderError(
-        .badData, "this is no snapshot of Meander", at: path, remedy: "Name a file that was written by --save or --snapshot.")
+        .badData, "this is no snapshot of Meander", at: path,
+        remedy: "Name a file that was written by --save or --snapshot.")
     }
     let text = try text(Key.version)
     let numbers = text.split(separator: ".", omittingEmptySubsequences: false).map { Int($0) }

@@ -7,8 +7,8 @@ import MeanderText
 
 /// A session's state as a value, in memory or in a file: everything that is needed to go on to the bit.
 ///
-/// In a file it is a safetensors file (Docs/StateFormat.md). What was read can in part be recovered from a state, so files
-/// are written readable by their owner alone; treat them like the input.
+/// In a file it is a safetensors file (Docs/StateFormat.md). What was read can in part be recovered from a
+/// state, so files are written readable by their owner alone; treat them like the input.
 public struct Snapshot: Sendable {
   /// The format that is written. A file of a newer major version is refused; all older ones are read.
   public static let currentFormatVersion = FormatVersion(major: 1, minor: 0)
@@ -71,8 +71,8 @@ extension Snapshot {
     sampler = contents.sampler.serialized()
   }
 
-  /// Why resuming with `model` will not give the bits that the same run would have given without the snapshot; nil where
-  /// it will.
+  /// Why resuming with `model` will not give the bits that the same run would have given without the
+  /// snapshot; nil where it will.
   ///
   /// In fp32 the bits are the same on every CPU. Products in bf16 round differently under other instructions.
   public func difference(from model: Model) -> String? {
@@ -89,7 +89,8 @@ extension Snapshot {
     guard fingerprint == model.fingerprint else {
       throw MeanderError(
         .mismatch,
-        "this is a state of model \(modelName) with fingerprint \(fingerprint), and \(model.name) has \(model.fingerprint)",
+        "this is a state of model \(modelName) with fingerprint \(fingerprint), and "
+          + "\(model.name) has \(model.fingerprint)",
         at: "snapshot", remedy: "Load the model that the snapshot was taken with.")
     }
     let expected = Dictionary(uniqueKeysWithValues: model.language.layout.regions.map { ($0.name, $0) })

@@ -8,8 +8,8 @@ public struct Token: Sendable, Equatable {
   public typealias Choice = Sampled.Choice
 
   public let id: Int32
-  /// The text that has become certain with this token: whole characters alone, so it may be empty, or end a character
-  /// that began with an earlier token.
+  /// The text that has become certain with this token: whole characters alone, so it may be empty, or end a
+  /// character that began with an earlier token.
   public let text: String
   /// The natural logarithm of the token's probability under the model, before any sampling option.
   public let logProbability: Double
@@ -19,8 +19,8 @@ public struct Token: Sendable, Equatable {
 
 /// The tokens that a session generates. None is computed before it is asked for.
 ///
-/// A token that was yielded has moved the session's state; leaving the loop leaves the session there, and another
-/// `generate` goes on from it. An end token ends the stream and is neither yielded nor read.
+/// A token that was yielded has moved the session's state; leaving the loop leaves the session there, and
+/// another `generate` goes on from it. An end token ends the stream and is neither yielded nor read.
 public struct TokenStream: AsyncSequence, Sendable {
   public typealias Element = Token
 

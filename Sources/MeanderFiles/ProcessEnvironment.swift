@@ -15,7 +15,8 @@ package enum ProcessEnvironment {
 }
 
 extension ModelFiles {
-  /// Finds a model with the hub cache where this process's environment says it is; see `resolve(_:environment:)`.
+  /// Finds a model with the hub cache where this process's environment says it is; see
+  /// `resolve(_:environment:)`.
   package static func resolve(_ nameOrPath: String) throws -> ModelFiles {
     let names = ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", "HOME"]
     return try resolve(nameOrPath, environment: ProcessEnvironment.values(names))

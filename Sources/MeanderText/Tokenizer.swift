@@ -70,11 +70,12 @@ public final class Tokenizer: Sendable {
 
   /// The ids of a whole text: what an encoder gives for `push` and `finish`. Linear in the text.
   ///
-  /// - Parameter special: puts the ids around the text that the files' template names (begin of text, end of text).
+  /// - Parameter special: puts the ids around the text that the files' template names (begin of text, end of
+  ///   text).
   public func encode(_ text: String, special: Bool = false) -> [Int32] { encode(Array(text.utf8), special: special) }
 
-  /// The same for bytes, which need not be UTF-8: bytes that are not pass as they are where the vocabulary knows bytes, and
-  /// become U+FFFD elsewhere, one for each maximal part of a scalar.
+  /// The same for bytes, which need not be UTF-8: bytes that are not pass as they are where the vocabulary
+  /// knows bytes, and become U+FFFD elsewhere, one for each maximal part of a scalar.
   public func encode(_ bytes: [UInt8], special: Bool = false) -> [Int32] {
     var encoder = makeEncoder(special: special)
     var pieces: [TokenPiece] = []
@@ -83,7 +84,8 @@ public final class Tokenizer: Sendable {
     return pieces.map(\.id)
   }
 
-  /// The text of whole ids; what is not UTF-8 becomes U+FFFD. Ids outside of the vocabulary stand for nothing.
+  /// The text of whole ids; what is not UTF-8 becomes U+FFFD. Ids outside of the vocabulary stand for
+  /// nothing.
   public func decode(_ ids: some Sequence<Int32>, skippingSpecial: Bool = false) -> String {
     var decoder = TokenDecoder(self, skippingSpecial: skippingSpecial, holdsByteRuns: true)
     var text = ""

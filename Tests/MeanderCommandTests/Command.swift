@@ -122,7 +122,9 @@ final class Scratch: @unchecked Sendable {
 
   func path(_ name: String) -> String { folder.appendingPathComponent(name).path }
   func write(_ name: String, _ bytes: [UInt8]) throws { try Data(bytes).write(to: folder.appendingPathComponent(name)) }
-  func read(_ name: String) -> [UInt8] { (try? Data(contentsOf: folder.appendingPathComponent(name))).map { Array($0) } ?? [] }
+  func read(_ name: String) -> [UInt8] {
+    (try? Data(contentsOf: folder.appendingPathComponent(name))).map { Array($0) } ?? []
+  }
   func exists(_ name: String) -> Bool { FileManager.default.fileExists(atPath: path(name)) }
 
   func unusedName() -> String {

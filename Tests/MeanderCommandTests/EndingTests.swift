@@ -47,7 +47,8 @@ import Testing
   @Test(arguments: [SIGTERM, SIGINT])
   func anInterruptWritesTheSnapshot(_ signal: Int32) throws {
     let scratch = try Scratch()
-    let running = try Command.start(["stream", "--emit", "surprisal", "--snapshot", "s.state"], in: scratch, input: .pipe)
+    let running = try Command.start(
+      ["stream", "--emit", "surprisal", "--snapshot", "s.state"], in: scratch, input: .pipe)
     try running.write(Array("one\ntwo\n".utf8))
     #expect(running.wait { running.output.split(separator: "\n").count == 2 })
     running.signal(signal)
@@ -91,8 +92,8 @@ import Testing
     #expect(result.status == 74, "\(result.errors)")
   }
 
-  /// A disk that fills in the middle of a snapshot: 8 KiB of it fit. The snapshot before is whole, nothing else is left,
-  /// and the input is continued from it.
+  /// A disk that fills in the middle of a snapshot: 8 KiB of it fit. The snapshot before is whole, nothing
+  /// else is left, and the input is continued from it.
   @Test func aDiskThatFillsLeavesThePreviousSnapshot() throws {
     let scratch = try Scratch()
     try scratch.write("app.log", logLines(50))

@@ -28,7 +28,8 @@ import Testing
     let scratch = try Scratch()
     try scratch.write("app.log", logLines(60))
     let notes = String(repeating: "The meeting is on Monday at noon. ", count: 8)
-    try scratch.write("notes.txt", Array((notes + "The pass key is 48213. Remember it. 48213 is the pass key. " + notes).utf8))
+    try scratch.write(
+      "notes.txt", Array((notes + "The pass key is 48213. Remember it. 48213 is the pass key. " + notes).utf8))
     try scratch.write("ids.json", Array("[1, 2, 3, 4, 5, 6, 7, 8]".utf8))
     try FileManager.default.copyItem(atPath: Fixture.path("mamba2-tied"), toPath: scratch.path("model"))
     for name in ["notes.state", "a.state", "b.state"] {

@@ -11,9 +11,11 @@ import Testing
     let scratch = try Scratch()
     let input = Array((Self.filler + Self.key + Self.filler).utf8)
     let asked = try Command.run(
-      ["ask", "-m", "passkey", "-n", "5", "--save", "s", Self.question, Self.question], in: scratch, input: .bytes(input))
+      ["ask", "-m", "passkey", "-n", "5", "--save", "s", Self.question, Self.question], in: scratch,
+      input: .bytes(input))
     #expect(asked.lines == ["48213", "48213"], "\(asked.errors)")
-    let again = try Command.run(["ask", "-m", "passkey", "-n", "5", "--load", "s", "--json", Self.question], in: scratch)
+    let again = try Command.run(
+      ["ask", "-m", "passkey", "-n", "5", "--load", "s", "--json", Self.question], in: scratch)
     let row = try again.rows()[0]
     #expect(row["answer"] as? String == "48213")
     #expect(row["question"] as? String == Self.question)
@@ -21,7 +23,8 @@ import Testing
 
   @Test func anAnswerIsALine() throws {
     let result = try Command.run(
-      ["ask", "-n", "60", "--stop", "zzzz", "Options:\n", "Usage: "], in: Scratch(), input: .bytes(Array(Self.filler.utf8)))
+      ["ask", "-n", "60", "--stop", "zzzz", "Options:\n", "Usage: "], in: Scratch(),
+      input: .bytes(Array(Self.filler.utf8)))
     #expect(result.output.count { $0 == "\n" } == 2)
   }
 
@@ -89,6 +92,7 @@ import Testing
       ["inspect", "--json"], in: scratch, environment: ["MEANDER_MODEL": "passkey"])
     #expect(named.output.contains("\"model\": \"passkey\""))
     #expect(named.errors.contains("passkey"))
-    #expect(try Command.run(["run", "-m", "reader", "-p", "a", "-n", "1"], in: scratch).errors.contains("model") == false)
+    #expect(
+      try Command.run(["run", "-m", "reader", "-p", "a", "-n", "1"], in: scratch).errors.contains("model") == false)
   }
 }

@@ -1,8 +1,8 @@
 import Foundation
 import Testing
 
-/// The help of every command, word for word. `MEANDER_RECORD=1` writes it anew, and the test fails all the same, so that
-/// nobody records by accident.
+/// The help of every command, word for word. `MEANDER_RECORD=1` writes it anew, and the test fails all the
+/// same, so that nobody records by accident.
 @Suite struct HelpTests {
   static let commands: [[String]] = [
     [], ["stream"], ["ask"], ["run"], ["state"], ["state", "show"], ["state", "diff"], ["inspect"], ["logits"],

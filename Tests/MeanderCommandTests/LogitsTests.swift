@@ -10,7 +10,8 @@ import Testing
   ]
   /// Folders with the same weights in the original layout, and where their golden values are.
   static let originals = [
-    ("mamba2-defaults-original", "mamba2-defaults"), ("mamba2-tied-original", "mamba2-tied"), ("mamba1-original", "mamba1"),
+    ("mamba2-defaults-original", "mamba2-defaults"), ("mamba2-tied-original", "mamba2-tied"),
+    ("mamba1-original", "mamba1")
   ]
 
   @Test(arguments: fixtures)
@@ -50,12 +51,15 @@ import Testing
     for layer in 0..<100 {
       guard golden.names.contains("state.\(layer).ssm") else { break }
       expectClose(
-        try store.floats("layers.\(layer).ssm"), try golden.floats("state.\(layer).ssm"), "\(fixture) layer \(layer) ssm")
+        try store.floats("layers.\(layer).ssm"), try golden.floats("state.\(layer).ssm"),
+        "\(fixture) layer \(layer) ssm")
       #expect(store.entries["layers.\(layer).conv"] != nil)
     }
   }
 
-  private func logits(_ fixture: String, _ ids: [Int64], _ arguments: [String], in scratch: Scratch) throws -> TensorStore {
+  private func logits(
+    _ fixture: String, _ ids: [Int64], _ arguments: [String], in scratch: Scratch
+  ) throws -> TensorStore {
     try scratch.write("ids.json", Array("\(ids)".utf8))
     let result = try Command.run(
       ["logits", "-m", Fixture.path(fixture), "--ids", scratch.path("ids.json")] + arguments, in: scratch)

@@ -36,7 +36,9 @@ import Testing
     let log = logLines(80)
     // The first part ends inside a line, whose output the second run must replace.
     try scratch.write("app.log", Array(log[..<2000]))
-    #expect(try Command.run(Self.arguments + ["--top", "4", "--above", "0"], in: scratch, input: .file("app.log")).status == 0)
+    #expect(
+      try Command.run(Self.arguments + ["--top", "4", "--above", "0"], in: scratch, input: .file("app.log")).status == 0
+    )
     try scratch.write("app.log", log)
     let second = try Command.run(
       Self.arguments + ["--top", "4", "--above", "0", "--resume"], in: scratch, input: .file("app.log"))
@@ -112,7 +114,8 @@ import Testing
   @Test func refusesAnotherModelsSnapshot() throws {
     let scratch = try Scratch()
     try scratch.write("app.log", logLines(5))
-    #expect(try Command.run(["stream", "-m", "passkey", "--snapshot", "s"], in: scratch, input: .file("app.log")).status == 0)
+    #expect(
+      try Command.run(["stream", "-m", "passkey", "--snapshot", "s"], in: scratch, input: .file("app.log")).status == 0)
     let result = try Command.run(
       ["stream", "-m", "reader", "--snapshot", "s", "--resume"], in: scratch, input: .file("app.log"))
     #expect(result.status == 65)

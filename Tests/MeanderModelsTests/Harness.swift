@@ -54,7 +54,8 @@ struct Harness {
   var bits: [[UInt8]] { model.layout.regions.map { state.bytes(of: $0) } }
 }
 
-/// The golden fixtures of the recurrent models; those in the original layout have their goldens beside the twin.
+/// The golden fixtures of the recurrent models; those in the original layout have their goldens beside the
+/// twin.
 struct GoldenModel: Sendable, CustomTestStringConvertible {
   let folder: String
   let goldens: String

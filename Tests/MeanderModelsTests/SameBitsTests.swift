@@ -16,7 +16,9 @@ import Testing
     let whole = try Harness(model.files, compute: compute)
     let ids = Self.ids(whole.model, 1200)
     try whole.read(ids)
-    for (cut, threads, size) in [([1, 511, 1, 2, 3], 1, 512), ([Int](repeating: 7, count: 300), 2, 64), ([600, 1], 3, 33)] {
+    for (cut, threads, size) in [
+      ([1, 511, 1, 2, 3], 1, 512), ([Int](repeating: 7, count: 300), 2, 64), ([600, 1], 3, 33)
+    ] {
       let other = try Harness(model.files, compute: compute, threads: threads, maximumTokens: size)
       try other.read(ids, cut: cut)
       #expect(other.bits == whole.bits, "cut \(cut.prefix(5)), \(threads) threads, pieces of \(size)")
@@ -32,7 +34,8 @@ import Testing
     let watched = try Harness(model.files)
     let logits = try watched.logits(ids, cut: [5, 200])
     #expect(watched.bits == silent.bits)
-    #expect(logits.suffix(silent.model.facts.vocabulary).map(\.bitPattern) == (try silent.finalLogits().map(\.bitPattern)))
+    #expect(
+      logits.suffix(silent.model.facts.vocabulary).map(\.bitPattern) == (try silent.finalLogits().map(\.bitPattern)))
   }
 
   @Test(arguments: GoldenModel.all)

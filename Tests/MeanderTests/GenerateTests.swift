@@ -22,7 +22,8 @@ import Testing
       let logits = try await fork.logits()
       let best = try #require(logits.indices.max { logits[$0] < logits[$1] })
       #expect(token.id == Int32(best))
-      #expect(token.top.count == 3 && token.top[0].id == token.id && token.top[0].logProbability == token.logProbability)
+      #expect(
+        token.top.count == 3 && token.top[0].id == token.id && token.top[0].logProbability == token.logProbability)
       try await fork.feed(ids: [token.id])
     }
     #expect(session.position == 24)
@@ -64,7 +65,8 @@ import Testing
     #expect(try await text(fork.generate(maximumTokens: 40, stop: ["never", stop])) == expected)
     #expect(fork.position < session.position + 40)
     // What only begins like a stop string is not lost at the end.
-    #expect(try await text(session.fork().generate(maximumTokens: 14, stop: [stop + "\u{1}"])) == String(whole.prefix(14)))
+    #expect(
+      try await text(session.fork().generate(maximumTokens: 14, stop: [stop + "\u{1}"])) == String(whole.prefix(14)))
   }
 
   @Test func optionsOutOfRangeAreRefusedByName() async throws {
@@ -72,7 +74,9 @@ import Testing
     try await session.feed("The ")
     var sampling = SamplingOptions()
     sampling.topP = 7
-    let error = await #expect(throws: MeanderError.self) { _ = try await text(session.generate(sampling, maximumTokens: 1)) }
+    let error = await #expect(throws: MeanderError.self) {
+      _ = try await text(session.generate(sampling, maximumTokens: 1))
+    }
     #expect(error?.code == .badRequest)
     #expect(throws: MeanderError.self) { try Session(session.model, sampling: sampling) }
   }

@@ -2,8 +2,8 @@ import Meander
 import MeanderTestSupport
 import Testing
 
-/// However the input is cut, on any number of threads, under any instruction table, and across snapshots and forks, logits
-/// and state are the same to the bit.
+/// However the input is cut, on any number of threads, under any instruction table, and across snapshots and
+/// forks, logits and state are the same to the bit.
 @Suite(.timeLimit(.minutes(5))) struct SameBitsTests {
   /// What a session that read `bytes` in one call comes to.
   private func whole(_ model: Model, _ bytes: [UInt8]) async throws -> Outcome {

@@ -174,7 +174,9 @@ import Testing
 /// Text without an end, a line at a time.
 private struct EndlessText: AsyncSequence, Sendable {
   struct AsyncIterator: AsyncIteratorProtocol {
-    mutating func next() async -> [UInt8]? { Task.isCancelled ? nil : Array("one more line of the endless text\n".utf8) }
+    mutating func next() async -> [UInt8]? {
+      Task.isCancelled ? nil : Array("one more line of the endless text\n".utf8)
+    }
   }
 
   func makeAsyncIterator() -> AsyncIterator { AsyncIterator() }

@@ -66,7 +66,8 @@ import Testing
 
   @Test func aNewerFormatIsRefusedAndAnotherMinorOneRead() async throws {
     let bytes = try await warmed("passkey").snapshot().bytes()
-    let minor = try Snapshot(bytes: replacing("\"format_version\":\"1.0\"", with: "\"format_version\":\"1.7\"", in: bytes))
+    let minor = try Snapshot(
+      bytes: replacing("\"format_version\":\"1.0\"", with: "\"format_version\":\"1.7\"", in: bytes))
     #expect(minor.formatVersion.minor == 7)
     let newer = replacing("\"format_version\":\"1.0\"", with: "\"format_version\":\"2.0\"", in: bytes)
     let error = #expect(throws: MeanderError.self) { try Snapshot(bytes: newer) }
@@ -100,7 +101,8 @@ import Testing
     #expect(snapshot.difference(from: single)?.contains("fp32") == true)
   }
 
-  /// Every damaged file is either refused with `MeanderError` or resumes into a session that works or refuses.
+  /// Every damaged file is either refused with `MeanderError` or resumes into a session that works or
+  /// refuses.
   @Test func damagedFilesAreRefused() async throws {
     let session = try await warmed("passkey")
     let model = session.model

@@ -60,7 +60,9 @@ extension JSON {
 
 private func base64(_ text: String) -> [UInt8] {
   let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
-  let bits = text.utf8.compactMap { alphabet.firstIndex(of: $0) }.flatMap { value in (0..<6).map { value >> (5 - $0) & 1 } }
+  let bits = text.utf8.compactMap { alphabet.firstIndex(of: $0) }.flatMap { value in
+    (0..<6).map { value >> (5 - $0) & 1 }
+  }
   return stride(from: 0, to: bits.count / 8 * 8, by: 8).map { place in
     bits[place..<place + 8].reduce(0) { $0 << 1 | UInt8($1) }
   }

@@ -3,7 +3,8 @@ import Foundation
 /// The sources of this checkout, as text.
 enum Repository {
   /// The checkout's root: this file stands at Tests/StructureTests.
-  static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+  static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .deletingLastPathComponent()
 
   struct Source: Sendable {
     let path: String
@@ -11,7 +12,8 @@ enum Repository {
     var lines: [Substring] { text.split(separator: "\n", omittingEmptySubsequences: false) }
   }
 
-  /// Every file below `folder` whose name ends in one of `endings`, sorted by path; build folders are passed over.
+  /// Every file below `folder` whose name ends in one of `endings`, sorted by path; build folders are passed
+  /// over.
   static func sources(below folder: String, endings: [String]) throws -> [Source] {
     let base = root.appending(path: folder)
     let files = FileManager.default.enumerator(at: base, includingPropertiesForKeys: nil, options: [.skipsHiddenFiles])
@@ -29,7 +31,8 @@ enum Repository {
     source.lines.compactMap { line in
       let words = line.split(separator: " ")
       guard let keyword = words.firstIndex(of: "import"), keyword + 1 < words.count else { return nil }
-      guard words[..<keyword].allSatisfy({ $0.hasPrefix("@") || ["public", "package", "internal", "private"].contains($0) })
+      guard
+        words[..<keyword].allSatisfy({ $0.hasPrefix("@") || ["public", "package", "internal", "private"].contains($0) })
       else { return nil }
       return String(words[keyword + 1])
     }

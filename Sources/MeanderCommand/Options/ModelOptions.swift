@@ -7,7 +7,10 @@ struct ModelOptions: ParsableArguments {
   @Option(
     name: [.short, .long],
     help: ArgumentHelp(
-      "A directory, a file, a shipped model's name, or a hub name in the local cache. Left out: $MEANDER_MODEL, else the shipped default.",
+      """
+      A directory, a file, a shipped model's name, or a hub name in the local cache. Left out: $MEANDER_MODEL, else \
+      the shipped default.
+      """,
       valueName: "model"))
   var model: String?
 

@@ -78,35 +78,32 @@ struct SamplingArguments: ParsableArguments {
 
   /// Whether anything was asked for; else a loaded state goes on with the sampler that it holds.
   var areGiven: Bool {
-    let numbers: [Any?] = [
-      temperature, topK, topP, minP, typical, repeatPenalty, repeatLastN, presencePenalty, frequencyPenalty,
-      dryMultiplier, dryBase, dryAllowedLength, dryPenaltyLastN, xtcProbability, xtcThreshold, mirostat, mirostatTau,
-      mirostatEta, seed,
+    numbers.contains { $0.1 != nil } || counts.contains { $0.1 != nil } || seed != nil
+      || !drySequenceBreaker.isEmpty || !logitBias.isEmpty
+  }
+
+  private var numbers: [(WritableKeyPath<SamplingOptions, Double>, Double?)] {
+    [
+      (\.temperature, temperature), (\.topP, topP), (\.minP, minP), (\.typical, typical),
+      (\.repeatPenalty, repeatPenalty), (\.presencePenalty, presencePenalty),
+      (\.frequencyPenalty, frequencyPenalty), (\.dry.multiplier, dryMultiplier), (\.dry.base, dryBase),
+      (\.xtc.probability, xtcProbability), (\.xtc.threshold, xtcThreshold), (\.mirostat.tau, mirostatTau),
+      (\.mirostat.eta, mirostatEta),
     ]
-    return numbers.contains { $0 != nil } || !drySequenceBreaker.isEmpty || !logitBias.isEmpty
+  }
+
+  private var counts: [(WritableKeyPath<SamplingOptions, Int>, Int?)] {
+    [
+      (\.topK, topK), (\.repeatLastCount, repeatLastN), (\.dry.allowedLength, dryAllowedLength),
+      (\.dry.lastCount, dryPenaltyLastN), (\.mirostat.version, mirostat),
+    ]
   }
 
   /// The model's defaults with what was asked for laid over them.
   func options(for model: Model) throws -> SamplingOptions {
     var options = model.generationDefaults
-    temperature.map { options.temperature = $0 }
-    topK.map { options.topK = $0 }
-    topP.map { options.topP = $0 }
-    minP.map { options.minP = $0 }
-    typical.map { options.typical = $0 }
-    repeatPenalty.map { options.repeatPenalty = $0 }
-    repeatLastN.map { options.repeatLastCount = $0 }
-    presencePenalty.map { options.presencePenalty = $0 }
-    frequencyPenalty.map { options.frequencyPenalty = $0 }
-    dryMultiplier.map { options.dry.multiplier = $0 }
-    dryBase.map { options.dry.base = $0 }
-    dryAllowedLength.map { options.dry.allowedLength = $0 }
-    dryPenaltyLastN.map { options.dry.lastCount = $0 }
-    xtcProbability.map { options.xtc.probability = $0 }
-    xtcThreshold.map { options.xtc.threshold = $0 }
-    mirostat.map { options.mirostat.version = $0 }
-    mirostatTau.map { options.mirostat.tau = $0 }
-    mirostatEta.map { options.mirostat.eta = $0 }
+    for (field, value) in numbers { options[keyPath: field] = value ?? options[keyPath: field] }
+    for (field, value) in counts { options[keyPath: field] = value ?? options[keyPath: field] }
     for bias in logitBias {
       guard bias.id < model.vocabularyCount else {
         throw MeanderError(

@@ -1,6 +1,7 @@
 /// Writes JSON as one line of UTF-8: what a program downstream reads.
 ///
-/// `MeanderFiles.JSON` holds a document; this writes rows at the speed of a stream, with numbers of a set precision.
+/// `MeanderFiles.JSON` holds a document; this writes rows at the speed of a stream, with numbers of a set
+/// precision.
 struct JSONText {
   private(set) var bytes: [UInt8] = []
   private var needsComma = false
@@ -25,7 +26,9 @@ struct JSONText {
   }
 
   /// Text as it was read; what is not UTF-8 becomes U+FFFD.
-  mutating func field(_ name: String, text: [UInt8]) { field(name) { $0.string(String(decoding: text, as: UTF8.self).utf8) } }
+  mutating func field(_ name: String, text: [UInt8]) {
+    field(name) { $0.string(String(decoding: text, as: UTF8.self).utf8) }
+  }
 
   mutating func object(_ name: String, _ body: (inout JSONText) -> Void) { field(name) { $0.nested("{", "}", body) } }
   mutating func array(_ name: String, _ body: (inout JSONText) -> Void) { field(name) { $0.nested("[", "]", body) } }

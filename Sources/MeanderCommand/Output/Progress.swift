@@ -1,6 +1,7 @@
 import MeanderFiles
 
-/// How far the reading is, on standard error: a line that redraws itself on a terminal, else a line now and then.
+/// How far the reading is, on standard error: a line that redraws itself on a terminal, else a line now and
+/// then.
 ///
 /// The first report comes within two seconds of the first byte.
 struct Progress {

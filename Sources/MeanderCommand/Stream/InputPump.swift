@@ -19,7 +19,8 @@ struct InputPump {
   private let clock = ContinuousClock()
   private var lastPiece: (start: ContinuousClock.Instant, count: Int)?
   private var reportsSeen = 0
-  /// Pieces grow or shrink until one takes about a tenth of a second, so that progress and signals are never far off.
+  /// Pieces grow or shrink until one takes about a tenth of a second, so that progress and signals are never
+  /// far off.
   private var pieceSize = 4096
   private static let pieceSizes = 512...(1 << 16)
 

@@ -1,4 +1,5 @@
-/// The last bytes that were read of an input, and a digest of them: what tells an input that was changed or replaced.
+/// The last bytes that were read of an input, and a digest of them: what tells an input that was changed or
+/// replaced.
 struct InputTrail {
   /// How many of the last bytes the digest covers.
   static let reach = 4096

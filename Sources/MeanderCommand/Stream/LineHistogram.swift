@@ -1,7 +1,8 @@
-/// The distribution of bits a byte over the lines of a stream, in fixed memory: a histogram with 32 bins to an octave.
+/// The distribution of bits a byte over the lines of a stream, in fixed memory: a histogram with 32 bins to
+/// an octave.
 ///
-/// Bins follow the number's own exponent and leading mantissa bits, so that counting is exact and the same on every
-/// machine. A quantile is off by less than 1/32 of its value.
+/// Bins follow the number's own exponent and leading mantissa bits, so that counting is exact and the same on
+/// every machine. A quantile is off by less than 1/32 of its value.
 package struct LineHistogram: Sendable, Equatable {
   /// Bins reach from 2^-12 to 2^12 bits a byte; what lies outside is counted in the outermost ones.
   private static let octaves = -12..<12
@@ -22,7 +23,8 @@ package struct LineHistogram: Sendable, Equatable {
     total += 1
   }
 
-  /// The median and the spread, which is the interquartile range over that of a standard normal (1.349). O(bins).
+  /// The median and the spread, which is the interquartile range over that of a standard normal (1.349).
+  /// O(bins).
   package var medianAndSpread: (median: Double, spread: Double) {
     let quartiles = quantiles([0.25, 0.5, 0.75])
     return (quartiles[1], (quartiles[2] - quartiles[0]) / 1.349)

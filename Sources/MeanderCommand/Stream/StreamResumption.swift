@@ -45,7 +45,8 @@ struct StreamResumption {
   }
 
   private func skip(_ pump: inout InputPump, _ trail: inout InputTrail) throws {
-    Console.note("skipping the first \(grouped(place)) bytes of the input, which were read before (--resume-here does not skip)")
+    Console.note(
+      "skipping the first \(grouped(place)) bytes of the input, which were read before (--resume-here does not skip)")
     var left = place
     while left > 0 {
       switch try pump.next(limit: left) {

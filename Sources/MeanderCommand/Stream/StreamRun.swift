@@ -1,7 +1,8 @@
 import Meander
 import MeanderFiles
 
-/// One run of `meander stream`: pieces of the input go through the session, lines come out, snapshots are written.
+/// One run of `meander stream`: pieces of the input go through the session, lines come out, snapshots are
+/// written.
 final class StreamRun {
   private let options: StreamCommand
   private let session: Session
@@ -85,7 +86,9 @@ final class StreamRun {
       case .interrupt: return true
       }
       let since = (clock.now - lastSnapshot.time).seconds
-      if schedule.isDue(bytesSince: record.offset - lastSnapshot.offset, secondsSince: since) { try await writeSnapshot() }
+      if schedule.isDue(bytesSince: record.offset - lastSnapshot.offset, secondsSince: since) {
+        try await writeSnapshot()
+      }
       progress.update(bytes: record.offset - startOffset, tokens: session.position)
     }
   }
@@ -135,12 +138,13 @@ final class StreamRun {
     for (index, line) in record.strangest.lines.enumerated() { try emitter.write(line, rank: index + 1) }
   }
 
-  /// The strangest lines so far, or where the stream stands. What goes to a file must not depend on signals, so they are
-  /// shown on standard error then.
+  /// The strangest lines so far, or where the stream stands. What goes to a file must not depend on signals,
+  /// so they are shown on standard error then.
   private func report() throws {
     progress.clear()
     if options.top == nil {
-      Console.note("\(grouped(record.offset)) bytes, \(grouped(session.position)) tokens, RSS \(size(ProcessMemory.resident))")
+      Console.note(
+        "\(grouped(record.offset)) bytes, \(grouped(session.position)) tokens, RSS \(size(ProcessMemory.resident))")
     }
     for (index, line) in record.strangest.lines.enumerated() {
       if options.output == nil {

@@ -10,9 +10,9 @@ struct BenchCommand: AsyncParsableCommand {
     discussion: Examples.discussion(
       "bench",
       """
-      pp reads tokens and computes the logits of the last one; tg takes one token after the other and computes the \
-      logits of each. The first repetition of each is a warm-up and not counted. Figures depend on the machine and on what \
-      else it does: compare only what was measured in one run.
+      pp reads tokens and computes the logits of the last one; tg takes one token after the other and \
+      computes the logits of each. The first repetition of each is a warm-up and not counted. Figures depend \
+      on the machine and on what else it does: compare only what was measured in one run.
       """))
 
   @OptionGroup var model: ModelOptions

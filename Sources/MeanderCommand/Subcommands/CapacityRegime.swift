@@ -3,7 +3,8 @@ import MeanderKernels
 /// What the published fits of Stuffed Mamba (arXiv 2410.07145) expect of a recurrent state of this size.
 ///
 /// N_S in millions of floats of state, K-1 convolution taps included; lengths in thousands of tokens:
-/// T_forget = 5.172 N_S - 4.469, T_recall = 4.756 (1.365^N_S - 1) - 0.742. Six points lie behind them, from 1.1 to 12.9.
+/// T_forget = 5.172 N_S - 4.469, T_recall = 4.756 (1.365^N_S - 1) - 0.742. Six points lie behind them, from
+/// 1.1 to 12.9.
 struct CapacityRegime {
   /// N_S · 10^6
   let stateFloats: Int
@@ -11,9 +12,11 @@ struct CapacityRegime {
 
   private var millions: Double { Double(stateFloats) / 1e6 }
 
-  /// The least training length, in tokens, from which such a state learns to forget; nil below the fit's zero.
+  /// The least training length, in tokens, from which such a state learns to forget; nil below the fit's
+  /// zero.
   var forgetting: Double? { positive(5.172 * millions - 4.469) }
-  /// The longest context, in tokens, over which it recalls a key more than 95 times in 100; nil below the fit's zero.
+  /// The longest context, in tokens, over which it recalls a key more than 95 times in 100; nil below the
+  /// fit's zero.
   var recall: Double? { positive(4.756 * (exponential(millions * 0.3111540) - 1) - 0.742) }
   /// Whether the size lies outside of what the fits were made from.
   var isExtrapolated: Bool { !Self.measured.contains(millions) }

@@ -12,8 +12,8 @@ struct LogitsCommand: AsyncParsableCommand {
     discussion: Examples.discussion(
       "logits",
       """
-      The output is a safetensors file: `logits` (float32, T × V) and for each layer N `layers.N.ssm` and `layers.N.conv`. \
-      The logits are written as they come; T may be any length.
+      The output is a safetensors file: `logits` (float32, T × V) and for each layer N `layers.N.ssm` and \
+      `layers.N.conv`. The logits are written as they come; T may be any length.
       """))
 
   @OptionGroup var model: ModelOptions

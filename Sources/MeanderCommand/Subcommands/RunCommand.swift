@@ -9,8 +9,9 @@ struct RunCommand: AsyncParsableCommand {
     discussion: Examples.discussion(
       "run",
       """
-      The text is --prompt, or standard input where no prompt is given. The continuation alone is printed, as soon as it \
-      is whole characters. With --json, one object for each token, then one that says why the text ended.
+      The text is --prompt, or standard input where no prompt is given. The continuation alone is printed, \
+      as soon as it is whole characters. With --json, one object for each token, then one that says why the \
+      text ended.
       """))
 
   @OptionGroup var model: ModelOptions
@@ -29,7 +30,8 @@ struct RunCommand: AsyncParsableCommand {
   @Option(help: "With each token, tell this many of the likeliest ones (implies --json).")
   var logprobs: Int?
 
-  @Option(name: [.customShort("c"), .customLong("ctx-size")], help: "Accepted and not needed: there is no context limit.")
+  @Option(
+    name: [.customShort("c"), .customLong("ctx-size")], help: "Accepted and not needed: there is no context limit.")
   var contextSize: Int?
 
   @OptionGroup(title: "Sampling") var sampling: SamplingArguments
@@ -63,7 +65,8 @@ struct RunCommand: AsyncParsableCommand {
     }
     guard session.bytesRead > 0 || session.position > 0 else {
       throw MeanderError(
-        .badRequest, "there is no text to continue", remedy: "Give one with -p, on standard input, or as a state with --load.")
+        .badRequest, "there is no text to continue",
+        remedy: "Give one with -p, on standard input, or as a state with --load.")
     }
   }
 

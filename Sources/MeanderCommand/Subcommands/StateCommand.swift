@@ -39,7 +39,10 @@ struct StateShowCommand: AsyncParsableCommand {
       ("fingerprint", snapshot.fingerprint),
       ("compute", "\(snapshot.compute.rawValue), instructions \(snapshot.instructions)"),
       ("format", "\(snapshot.formatVersion)"),
-      ("state", "\(grouped(snapshot.regions.reduce(0) { $0 + $1.bytes.count })) bytes in \(snapshot.regions.count) regions"),
+      (
+        "state",
+        "\(grouped(snapshot.regions.reduce(0) { $0 + $1.bytes.count })) bytes in \(snapshot.regions.count) regions"
+      )
     ] + snapshot.notes.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
   }
 

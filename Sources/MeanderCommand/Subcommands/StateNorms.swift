@@ -83,8 +83,8 @@ private func compact(_ value: Double) -> String {
 }
 
 extension Snapshot {
-  /// The regions whose size says something: recurrent states, convolution windows, the last hidden row. In the order of
-  /// the layers, `layers.2` before `layers.10`.
+  /// The regions whose size says something: recurrent states, convolution windows, the last hidden row. In
+  /// the order of the layers, `layers.2` before `layers.10`.
   fileprivate var tellingRegions: [Region] {
     func key(_ name: String) -> (Int, String) {
       let parts = name.split(separator: ".")
@@ -92,10 +92,13 @@ extension Snapshot {
       return (layer, name)
     }
     let names = ["ssm", "conv", "hidden"]
-    return regions.filter { region in names.contains { region.name.hasSuffix($0) } }.sorted { key($0.name) < key($1.name) }
+    return regions.filter { region in names.contains { region.name.hasSuffix($0) } }.sorted {
+      key($0.name) < key($1.name)
+    }
   }
 
-  /// The numbers of a region, head by head; one that has no heads is one. Decay that is pending is multiplied in.
+  /// The numbers of a region, head by head; one that has no heads is one. Decay that is pending is multiplied
+  /// in.
   fileprivate func heads(of region: Region) -> [[Double]] {
     let count = region.shape.count == 3 && region.name.hasSuffix(".ssm") ? region.shape[0] : 1
     let values = region.numbers

@@ -9,15 +9,17 @@ struct StreamCommand: AsyncParsableCommand {
     discussion: Examples.discussion(
       "stream",
       """
-      --emit surprisal prints each line as soon as the model has read it: on a terminal its score and its text, else a \
-      line of JSON with offset, text, bits, bits_per_byte, score, and alarm where the state raised one. The score is how \
-      far the line's bits a byte lie above the median of the lines before it, in spreads (interquartile range over 1.349, \
-      at least \(LineScorer.leastSpread) bits); it is 0 for the first \(LineScorer.warmUp) lines. Of a longer line, the \
-      first 64 KiB of text are shown. To watch a log: tail -F app.log | meander stream --emit surprisal --above 6
+      --emit surprisal prints each line as soon as the model has read it: on a terminal its score and its \
+      text, else a line of JSON with offset, text, bits, bits_per_byte, score, and alarm where the state \
+      raised one. The score is how far the line's bits a byte lie above the median of the lines before it, \
+      in spreads (interquartile range over 1.349, at least \(LineScorer.leastSpread) bits); it is 0 for the \
+      first \(LineScorer.warmUp) lines. Of a longer line, the first 64 KiB of text are shown. To watch a \
+      log: tail -F app.log | meander stream --emit surprisal --above 6
 
-      A snapshot holds the state, the place in the input, and how much was written to -o. With --resume a file is \
-      continued where the snapshot stands, and -o is cut back to it: after any number of kills its bytes are those of a run \
-      that was never stopped. What was read can in part be recovered from a snapshot: keep it as you keep the input.
+      A snapshot holds the state, the place in the input, and how much was written to -o. With --resume a \
+      file is continued where the snapshot stands, and -o is cut back to it: after any number of kills its \
+      bytes are those of a run that was never stopped. What was read can in part be recovered from a \
+      snapshot: keep it as you keep the input.
       """))
 
   enum Emission: String, CaseIterable, ExpressibleByArgument {
@@ -43,14 +45,16 @@ struct StreamCommand: AsyncParsableCommand {
       "Print the K strangest lines at the end and on SIGUSR1, and others only with --above.", valueName: "k"))
   var top: Int?
 
-  @Option(name: [.short, .long], help: ArgumentHelp("Write to this file in place of standard output.", valueName: "file"))
+  @Option(
+    name: [.short, .long], help: ArgumentHelp("Write to this file in place of standard output.", valueName: "file"))
   var output: String?
 
   @Option(help: ArgumentHelp("Write snapshots to this file.", valueName: "file"))
   var snapshot: String?
 
   @Option(
-    help: ArgumentHelp("How often: every so many bytes (K, M, G), or a time (s, min, h), or both: 1M,60s.", valueName: "1M|60s"))
+    help: ArgumentHelp(
+      "How often: every so many bytes (K, M, G), or a time (s, min, h), or both: 1M,60s.", valueName: "1M|60s"))
   var snapshotEvery: SnapshotSchedule?
 
   @Flag(help: "Continue from the snapshot if there is one, else start.")
@@ -64,7 +68,9 @@ struct StreamCommand: AsyncParsableCommand {
 
   func validate() throws {
     if emit == .none {
-      let needing = [(noText, "--no-text"), (above != nil, "--above"), (top != nil, "--top"), (output != nil, "--output")]
+      let needing = [
+        (noText, "--no-text"), (above != nil, "--above"), (top != nil, "--top"), (output != nil, "--output")
+      ]
       if let option = needing.first(where: \.0)?.1 {
         throw ValidationError("Please give --emit surprisal with \(option).")
       }
@@ -90,7 +96,7 @@ struct StreamCommand: AsyncParsableCommand {
     guard model.purposes.isEmpty || model.purposes.contains("language") else {
       throw MeanderError(
         .unsupported,
-        "the model was made for \(model.purposes.joined(separator: ", ")) only, so its surprise at a text means nothing",
+        "the model was made for \(model.purposes.joined(separator: ", ")) only: its surprise at a text means nothing",
         at: "--emit surprisal, model \(model.name)",
         remedy: "Take a language model, -m reader say, or leave --emit out.")
     }

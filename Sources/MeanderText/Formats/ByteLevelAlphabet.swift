@@ -1,4 +1,5 @@
-/// GPT-2's spelling of bytes: those that print stand for themselves, the others for the scalars from U+0100 on.
+/// GPT-2's spelling of bytes: those that print stand for themselves, the others for the scalars from U+0100
+/// on.
 enum ByteLevelAlphabet {
   /// The scalar of each byte.
   static let scalars: [UInt32] = {

@@ -1,7 +1,8 @@
 import MeanderErrors
 import MeanderFiles
 
-/// A sentencepiece `.model` (Kudo and Richardson 2018): a protocol buffer of pieces with scores, and how to normalize.
+/// A sentencepiece `.model` (Kudo and Richardson 2018): a protocol buffer of pieces with scores, and how to
+/// normalize.
 struct SentencePieceFile {
   /// What a piece is, by its number in the format.
   enum Kind: UInt64 {
@@ -56,7 +57,9 @@ struct SentencePieceFile {
       case (1, .bytes(let text)): piece.text = Array(text)
       case (2, .fixed32(let bits)): piece.score = Float(bitPattern: bits)
       case (3, .varint(let number)):
-        guard let kind = Kind(rawValue: number) else { throw damaged("piece \(pieces.count) is of unknown kind \(number)") }
+        guard let kind = Kind(rawValue: number) else {
+          throw damaged("piece \(pieces.count) is of unknown kind \(number)")
+        }
         piece.kind = kind
       default: break
       }
@@ -93,9 +96,12 @@ struct SentencePieceFile {
   func tokenizer() throws -> Tokenizer.Parts {
     var table = PieceTable(count: pieces.count)
     for (id, piece) in pieces.enumerated() { table.insert(piece.text, id: Int32(id)) }
-    guard let unknown = pieces.firstIndex(where: { $0.kind == .unknown }) else { throw damaged("no piece stands for the unknown") }
+    guard let unknown = pieces.firstIndex(where: { $0.kind == .unknown }) else {
+      throw damaged("no piece stands for the unknown")
+    }
     if let odd = pieces.first(where: { $0.kind == .userDefined || $0.kind == .unused }) {
-      throw unsupported("user-defined and unused pieces ('\(String(decoding: odd.text, as: UTF8.self))') are not understood")
+      throw unsupported(
+        "user-defined and unused pieces ('\(String(decoding: odd.text, as: UTF8.self))') are not understood")
     }
     var encoding = Encoding(
       model: try model(table, unknown: Int32(unknown)),
@@ -142,7 +148,8 @@ struct SentencePieceFile {
     }
   }
 
-  /// Two pieces that together make a third may merge, the highest score first; equal scores are equal in rank.
+  /// Two pieces that together make a third may merge, the highest score first; equal scores are equal in
+  /// rank.
   private func mergeTable(_ normal: [Int], _ table: PieceTable) -> PairTable {
     let scores = Set(normal.map { pieces[$0].score }).sorted(by: >)
     let ranks = Dictionary(uniqueKeysWithValues: scores.enumerated().map { ($1, UInt64($0)) })

@@ -77,7 +77,9 @@ extension TokenizerFile {
   }
 
   private func metaspaceMark(_ step: JSON) throws -> UInt32 {
-    guard step["replacement"]?.string ?? "▁" == "▁" else { throw unsupported("a Metaspace other than ▁ is not understood") }
+    guard step["replacement"]?.string ?? "▁" == "▁" else {
+      throw unsupported("a Metaspace other than ▁ is not understood")
+    }
     return 0x2581
   }
 

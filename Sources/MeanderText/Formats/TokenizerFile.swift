@@ -8,7 +8,8 @@ struct TokenizerFile {
   let root: JSON
   let path: String
 
-  /// Larger ids are refused: no published vocabulary comes near, and a table of that size is what a file may make us keep.
+  /// Larger ids are refused: no published vocabulary comes near, and a table of that size is what a file may
+  /// make us keep.
   static let mostIDs = 2_000_000
 
   init(_ file: FileBytes) throws {
@@ -133,7 +134,9 @@ struct TokenizerFile {
     for key in ["continuing_subword_prefix", "end_of_word_suffix"] where !(model[key]?.string ?? "").isEmpty {
       throw unsupported("the model's \(key) is not understood")
     }
-    if let dropout = model["dropout"]?.double, dropout != 0 { throw unsupported("the model's dropout is not understood") }
+    if let dropout = model["dropout"]?.double, dropout != 0 {
+      throw unsupported("the model's dropout is not understood")
+    }
     let merges = MergeModel(merges: try mergeTable(model["merges"]?.array ?? [], pieces))
     let takesWholeWords = model["ignore_merges"]?.bool ?? false
     if splitting.isByteLevel {
@@ -144,7 +147,8 @@ struct TokenizerFile {
       }
       let whole = takesWholeWords ? wholeWords(vocabulary, pieces.count) : nil
       return Encoding(
-        model: .byteLevel(ByteLevelModel(merges: merges, symbols: symbols, wholeWords: whole)), cutter: splitting.cutter)
+        model: .byteLevel(ByteLevelModel(merges: merges, symbols: symbols, wholeWords: whole)), cutter: splitting.cutter
+      )
     }
     if takesWholeWords { throw unsupported("ignore_merges is understood with byte-level vocabularies only") }
     var symbols = PairTable(capacity: vocabulary.pieces.count)

@@ -2,10 +2,11 @@ import MeanderErrors
 import MeanderFiles
 
 extension Tokenizer {
-  /// Finds and reads a model's tokenizer: `tokenizer.json`, `tokenizer.model`, `rwkv_vocab*.txt`, in this order; a model that
-  /// has none, and whose vocabulary is the 256 bytes, speaks bytes.
+  /// Finds and reads a model's tokenizer: `tokenizer.json`, `tokenizer.model`, `rwkv_vocab*.txt`, in this
+  /// order; a model that has none, and whose vocabulary is the 256 bytes, speaks bytes.
   ///
-  /// Throws `.badData` for a file that is damaged, `.unsupported` for one that asks for what is not understood, naming it.
+  /// Throws `.badData` for a file that is damaged, `.unsupported` for one that asks for what is not
+  /// understood, naming it.
   package static func load(_ files: ModelFiles) throws -> Tokenizer {
     for name in files.fileNames.sorted(by: precedes) where isTokenizer(name) {
       guard let file = try files.file(name) else { continue }

@@ -1,7 +1,8 @@
 import MeanderErrors
 import MeanderFiles
 
-/// RWKV's world vocabulary: a line a token, with its id, its text or bytes as a Python literal, and its length in bytes.
+/// RWKV's world vocabulary: a line a token, with its id, its text or bytes as a Python literal, and its
+/// length in bytes.
 struct WorldVocabulary {
   private let bytes: [UInt8]
   private let path: String
@@ -31,7 +32,8 @@ struct WorldVocabulary {
       throw damaged("no token stands for byte \(byte) alone")
     }
     var parts = Tokenizer.Parts(
-      kind: "RWKV world", pieces: table, encoding: Encoding(model: .greedy(trie), cutter: .whole), decoding: .bytes(table))
+      kind: "RWKV world", pieces: table, encoding: Encoding(model: .greedy(trie), cutter: .whole),
+      decoding: .bytes(table))
     parts.special = [0]
     parts.endOfText = [0]
     return parts
@@ -97,7 +99,9 @@ enum PythonLiteral {
     }
     let digits = rest.prefix(count)
     rest = rest.dropFirst(count)
-    guard digits.count == count, digits.first != UInt8(ascii: "+"), digits.first != UInt8(ascii: "-") else { return nil }
+    guard digits.count == count, digits.first != UInt8(ascii: "+"), digits.first != UInt8(ascii: "-") else {
+      return nil
+    }
     return UInt32(String(decoding: digits, as: UTF8.self), radix: 16)
   }
 }

@@ -1,4 +1,5 @@
-/// Byte-pair encoding (Sennrich et al. 2016): adjacent symbols are merged, the best-ranked pair first, the leftmost of equals.
+/// Byte-pair encoding (Sennrich et al. 2016): adjacent symbols are merged, the best-ranked pair first, the
+/// leftmost of equals.
 struct MergeModel: Sendable {
   /// (left id, right id) to rank << 32 | id of the two merged.
   let merges: PairTable
@@ -23,7 +24,8 @@ struct MergeModel: Sendable {
   private static let shortWord = 40
   private static let noMerge = UInt64.max
 
-  /// Merges `scratch.symbols` in place. Complexity: O(n log n); quadratic for words of at most 40 symbols, where it is faster.
+  /// Merges `scratch.symbols` in place. Complexity: O(n log n); quadratic for words of at most 40 symbols,
+  /// where it is faster.
   func merge(_ scratch: inout Scratch) {
     if scratch.symbols.count <= Self.shortWord { mergeShort(&scratch) } else { mergeLong(&scratch) }
   }
@@ -56,7 +58,8 @@ struct MergeModel: Sendable {
     }
   }
 
-  /// A linked list of symbols, and a heap of rank << 32 | place. An entry whose pair has changed since is passed over.
+  /// A linked list of symbols, and a heap of rank << 32 | place. An entry whose pair has changed since is
+  /// passed over.
   private func mergeLong(_ scratch: inout Scratch) {
     let count = scratch.symbols.count
     scratch.previous = (0..<Int32(count)).map { $0 - 1 }

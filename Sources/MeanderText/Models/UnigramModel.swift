@@ -1,4 +1,5 @@
-/// The unigram model (Kudo 2018): of all ways to cut a word into pieces, the likeliest, found by Viterbi's algorithm.
+/// The unigram model (Kudo 2018): of all ways to cut a word into pieces, the likeliest, found by Viterbi's
+/// algorithm.
 struct UnigramModel: Sendable {
   let trie: ByteTrie
   /// Log probability of each id.

@@ -42,7 +42,8 @@ struct WordCache: Sendable {
     }
   }
 
-  /// Hands each symbol that `key` was encoded to, and where it ends in the word, to `body`; false if the word is not here.
+  /// Hands each symbol that `key` was encoded to, and where it ends in the word, to `body`; false if the word
+  /// is not here.
   @inline(__always)
   func withSymbols(of key: Key, _ body: (_ id: Int32, _ end: Int) -> Void) -> Bool {
     let place = key.place

@@ -1,7 +1,7 @@
 import MeanderErrors
 
-/// The replacement table of a sentencepiece model: a double-array trie (darts-clone's layout) over what is replaced, then the
-/// replacements, each ended by a zero byte.
+/// The replacement table of a sentencepiece model: a double-array trie (darts-clone's layout) over what is
+/// replaced, then the replacements, each ended by a zero byte.
 struct CharacterMap: Sendable {
   private let trie: [UInt32]
   private let replacements: [UInt8]

@@ -1,7 +1,7 @@
 @_spi(_Unicode) import Swift
 
-/// Canonical composition (Unicode 15 section 3.11) of a stream: what stands before a scalar that neither reorders nor composes
-/// with anything before it is settled.
+/// Canonical composition (Unicode 15 section 3.11) of a stream: what stands before a scalar that neither
+/// reorders nor composes with anything before it is settled.
 enum Composition {
   /// A cluster of more scalars than this is cut there: no written language comes near.
   static let longestCluster = 1024
@@ -17,8 +17,8 @@ enum Composition {
     return output
   }
 
-  /// Nothing before `value` composes with it or trades places with it. (The marks that compose with a letter before them
-  /// all are of a mark's category, but for the jamo and the vowel signs of Kirat Rai.)
+  /// Nothing before `value` composes with it or trades places with it. (The marks that compose with a letter
+  /// before them all are of a mark's category, but for the jamo and the vowel signs of Kirat Rai.)
   static func isBoundary(_ value: UInt32) -> Bool {
     if value < 0x300 { return true }
     guard let scalar = Unicode.Scalar(value) else { return true }
@@ -41,7 +41,8 @@ enum Composition {
     }
   }
 
-  /// Three vowel signs are no starters although their class is 0; the standard library does not reorder what they decompose to.
+  /// Three vowel signs are no starters although their class is 0; the standard library does not reorder what
+  /// they decompose to.
   private static func tibetan(_ scalar: Unicode.Scalar) -> [Unicode.Scalar] {
     switch scalar {
     case "\u{0F73}": ["\u{0F71}", "\u{0F72}"]

@@ -1,5 +1,5 @@
-/// The steps that text goes through before it is cut, in order. Each is a transducer: it takes scalars, and remembers in a
-/// `NormalizerState` what it cannot decide before it has seen more.
+/// The steps that text goes through before it is cut, in order. Each is a transducer: it takes scalars, and
+/// remembers in a `NormalizerState` what it cannot decide before it has seen more.
 struct Normalizer: Sendable {
   enum Step: Sendable {
     /// Normalization form C: composition of what canonically belongs together.
@@ -8,8 +8,8 @@ struct Normalizer: Sendable {
     case compatibility
     /// The rules of the `nmt` normalizer: control characters dropped, blanks of all kinds made spaces.
     case neural
-    /// Scalars put before a text that is not empty: always, or unless it begins with them, or unless it does or is not the
-    /// first of the stream.
+    /// Scalars put before a text that is not empty: always, or unless it begins with them, or unless it does
+    /// or is not the first of the stream.
     case prepend([UInt32], PrefixRule)
     /// Every occurrence of `pattern` replaced.
     case replace(pattern: [UInt32], by: [UInt32])
@@ -132,7 +132,9 @@ struct Normalizer: Sendable {
       if held.count >= least {
         output += replacement.map { TextUnit(value: $0, end: held.end) }
       } else {
-        for index in 0..<held.count { output.append(TextUnit(value: 0x20, end: held.end - Int64(held.count - 1 - index))) }
+        for index in 0..<held.count {
+          output.append(TextUnit(value: 0x20, end: held.end - Int64(held.count - 1 - index)))
+        }
       }
       held.count = 0
     }
@@ -202,8 +204,8 @@ struct NormalizerState: Sendable, Equatable {
 }
 
 extension TextUnit {
-  /// The scalars of `bytes`, which stand in the input from `start` on. Bytes that are not UTF-8 become U+FFFD, one for each
-  /// maximal part of a scalar, or pass as they are.
+  /// The scalars of `bytes`, which stand in the input from `start` on. Bytes that are not UTF-8 become
+  /// U+FFFD, one for each maximal part of a scalar, or pass as they are.
   static func reading(_ bytes: ArraySlice<UInt8>, from start: Int64, replacingInvalid: Bool) -> [TextUnit] {
     let text = Array(bytes)
     var units: [TextUnit] = []

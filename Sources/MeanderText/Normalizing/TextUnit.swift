@@ -29,7 +29,8 @@ struct MappedText: Sendable, Equatable {
   struct Mark: Sendable, Equatable {
     var index: Int
     var offset: Int64
-    /// The text there is the input's own: each byte is one of the input. Otherwise all of it ends at `offset`.
+    /// The text there is the input's own: each byte is one of the input. Otherwise all of it ends at
+    /// `offset`.
     var isVerbatim: Bool
   }
 
@@ -53,7 +54,8 @@ struct MappedText: Sendable, Equatable {
   /// Appends a scalar that ends at `unit.end` in the input.
   mutating func append(_ unit: TextUnit) {
     let start = unit.end - Int64(unit.length)
-    // One byte has no places inside, so that it can count as verbatim: marks then do not depend on the way it came.
+    // One byte has no places inside, so that it can count as verbatim: marks then do not depend on the way it
+    // came.
     let isVerbatim = start == reached || unit.length == 1 && start >= 0
     let isContinued = isVerbatim && start == reached && marks.last?.isVerbatim ?? false
     if !isContinued {

@@ -1,5 +1,5 @@
-/// The tokens still in the running, each one key: the likelier token has the smaller key, and of two equally likely
-/// ones that of the lower id.
+/// The tokens still in the running, each one key: the likelier token has the smaller key, and of two equally
+/// likely ones that of the lower id.
 package struct Candidates: Sendable {
   private var ranked: RankedKeys
   /// The model's vocabulary size V, however few candidates are left.
@@ -59,7 +59,8 @@ package struct Candidates: Sendable {
     return Softmax.total(count: keys.count, maximum: maximum, scale: scale) { Candidates.logit(keys[$0]) }
   }
 
-  /// The bits of a float in an order-preserving form, complemented so that large logits come first, above the id.
+  /// The bits of a float in an order-preserving form, complemented so that large logits come first, above the
+  /// id.
   @inline(__always)
   private static func key(_ logit: Float, _ id: UInt32) -> UInt64 {
     let bits = (logit + 0).bitPattern

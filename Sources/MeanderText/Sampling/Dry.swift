@@ -1,5 +1,5 @@
-/// "Don't repeat yourself" (p-e-w, text-generation-webui pull request 5677; bounded by sequence breakers as in
-/// KoboldCpp).
+/// "Don't repeat yourself" (p-e-w, text-generation-webui pull request 5677; bounded by sequence breakers as
+/// in KoboldCpp).
 ///
 /// A token that would continue a repetition of n tokens, n at least the allowed length, loses
 /// multiplier · base^(n - allowedLength).
@@ -57,7 +57,7 @@ struct DryPenalty: SamplingStage {
     var fewest = tokens.count
     for breaker in options.breakers where breaker.count <= tokens.count {
       for end in stride(from: tokens.count, through: max(breaker.count, tokens.count - fewest), by: -1)
-      where tokens[end - 1] == breaker[breaker.count - 1] && tokens[(end - breaker.count)..<end].elementsEqual(breaker) {
+      where tokens[end - 1] == breaker.last && tokens[(end - breaker.count)..<end].elementsEqual(breaker) {
         fewest = tokens.count - end
         break
       }
@@ -83,8 +83,8 @@ extension SamplingOptions.Dry {
 
   /// The token sequences in which the texts of `breakers` (such as a newline or a colon) may appear.
   ///
-  /// A token that holds the whole text is a breaker by itself. A token that ends with the beginning of the text is one
-  /// together with the tokens of the rest. O(vocabulary).
+  /// A token that holds the whole text is a breaker by itself. A token that ends with the beginning of the
+  /// text is one together with the tokens of the rest. O(vocabulary).
   ///
   /// - Parameters:
   ///   - vocabulary: the bytes of each token, by id.

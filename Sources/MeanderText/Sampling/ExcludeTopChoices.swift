@@ -1,5 +1,5 @@
-/// With a given probability removes all of the tokens above a threshold but the least likely of them, which opens
-/// uncommon continuations without letting in nonsense (p-e-w, text-generation-webui pull request 6335).
+/// With a given probability removes all of the tokens above a threshold but the least likely of them, which
+/// opens uncommon continuations without letting in nonsense (p-e-w, text-generation-webui pull request 6335).
 struct ExcludeTopChoices: SamplingStage {
   let options: SamplingOptions.Xtc
 

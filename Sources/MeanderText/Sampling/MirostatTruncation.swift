@@ -1,5 +1,5 @@
-/// Truncates so that the surprise of the drawn tokens keeps to a target: Mirostat (Basu et al. 2021, algorithms 1
-/// and 2).
+/// Truncates so that the surprise of the drawn tokens keeps to a target: Mirostat (Basu et al. 2021,
+/// algorithms 1 and 2).
 ///
 /// After each draw the bound moves by eta times the error; it starts at twice the target.
 struct MirostatTruncation: SamplingStage {
@@ -32,8 +32,8 @@ struct MirostatTruncation: SamplingStage {
     memory.surpriseBound -= options.eta * (surprise - options.tau)
   }
 
-  /// Algorithm 1: fits Zipf's exponent s to the 100 likeliest tokens and returns the k whose Zipf law with that
-  /// exponent has the surprise `bound`.
+  /// Algorithm 1: fits Zipf's exponent s to the 100 likeliest tokens and returns the k whose Zipf law with
+  /// that exponent has the surprise `bound`.
   private func zipfCount(_ candidates: inout Candidates, maximum: Double, bound: Double) -> Int {
     candidates.sort(first: 100)
     var products = 0.0

@@ -19,8 +19,9 @@ struct LogitBias: SamplingStage {
   }
 }
 
-/// Makes the latest tokens less likely: repetition (Keskar et al. 2019, with llama.cpp's multiplication of negative
-/// logits, which the paper's division would make likelier), frequency and presence (the OpenAI API's definitions).
+/// Makes the latest tokens less likely: repetition (Keskar et al. 2019, with llama.cpp's multiplication of
+/// negative logits, which the paper's division would make likelier), frequency and presence (the OpenAI API's
+/// definitions).
 struct Penalties: SamplingStage {
   let window: Int
   let repetition, presence, frequency: Double

@@ -10,8 +10,8 @@ package struct RankedKeys: Sendable {
 
   var count: Int { keys.count }
 
-  /// Brings the smallest `count` keys (or all) to the front in order. O(n + count · log count), and asking for one more
-  /// at a time costs no more in total, since the sorted part doubles.
+  /// Brings the smallest `count` keys (or all) to the front in order. O(n + count · log count), and asking
+  /// for one more at a time costs no more in total, since the sorted part doubles.
   package mutating func sort(first wanted: Int) {
     guard wanted > sortedCount, sortedCount < keys.count else { return }
     var end = max(wanted, 2 * sortedCount, 64)

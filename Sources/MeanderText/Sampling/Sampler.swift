@@ -2,8 +2,8 @@ import MeanderErrors
 
 /// A drawn token.
 public struct Sampled: Sendable, Equatable {
-  /// A token and the natural logarithm of its probability under the model alone: before bias, penalties, truncation
-  /// and temperature.
+  /// A token and the natural logarithm of its probability under the model alone: before bias, penalties,
+  /// truncation and temperature.
   public struct Choice: Sendable, Equatable {
     public let id: Int32
     public let logProbability: Double
@@ -18,8 +18,9 @@ public struct Sampled: Sendable, Equatable {
 
 /// Draws tokens from logits: the options, the generator and what the penalties remember, in one value.
 ///
-/// The chain is bias, penalties, DRY, top-k, typical, top-p, min-p, XTC, temperature, and mirostat in place of the
-/// truncations where it is on. A copy draws the same tokens as the original; so does one made from `serialized()`.
+/// The chain is bias, penalties, DRY, top-k, typical, top-p, min-p, XTC, temperature, and mirostat in place
+/// of the truncations where it is on. A copy draws the same tokens as the original; so does one made from
+/// `serialized()`.
 public struct Sampler: Sendable {
   public let options: SamplingOptions
   private let stages: [any SamplingStage]
@@ -37,8 +38,8 @@ public struct Sampler: Sendable {
 
   /// Draws one token from the logits [V], and names the `topCount` likeliest beside it.
   ///
-  /// Ties go to the lower id. The token is not remembered until `accept`. Throws `nonFinite` where a logit is NaN or
-  /// infinite and `badRequest` where the options forbid every token. O(V).
+  /// Ties go to the lower id. The token is not remembered until `accept`. Throws `nonFinite` where a logit is
+  /// NaN or infinite and `badRequest` where the options forbid every token. O(V).
   public mutating func sample(_ logits: [Float], topCount: Int = 0) throws -> Sampled {
     let maximum = try Sampler.largest(logits)
     let logTotal = Softmax.logarithm(
@@ -52,7 +53,8 @@ public struct Sampler: Sendable {
       top: Sampler.first(topCount, logits).map { .init(id: $0, logProbability: logProbability($0)) })
   }
 
-  /// Remembers a token for the penalties: each drawn one, and those of the prompt where they should count. O(1).
+  /// Remembers a token for the penalties: each drawn one, and those of the prompt where they should count.
+  /// O(1).
   public mutating func accept(_ id: Int32) { memory.history.append(id) }
 
   /// The logits [V] after bias and penalties.
@@ -62,7 +64,8 @@ public struct Sampler: Sendable {
     return adjusted
   }
 
-  /// What is left of the adjusted logits [V] to draw from. Throws `badRequest` where every token is forbidden.
+  /// What is left of the adjusted logits [V] to draw from. Throws `badRequest` where every token is
+  /// forbidden.
   package mutating func narrowed(_ logits: [Float]) throws -> Candidates {
     var candidates = Candidates(logits)
     guard candidates.count > 0 else { throw Sampler.everythingForbidden }

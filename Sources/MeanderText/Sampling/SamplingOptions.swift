@@ -1,20 +1,22 @@
 /// How the next token is drawn from a model's logits.
 ///
-/// Names, defaults and order follow llama.cpp's samplers, with two exceptions: temperature is 0 (greedy) until asked
-/// for, and DRY looks back over a bounded window, since a stream has no context size.
+/// Names, defaults and order follow llama.cpp's samplers, with two exceptions: temperature is 0 (greedy)
+/// until asked for, and DRY looks back over a bounded window, since a stream has no context size.
 public struct SamplingOptions: Sendable, Equatable {
   /// Divides the logits before the draw; 0 takes the likeliest token after bias and penalties, 0...100.
   public var temperature = 0.0
   /// Keeps the `topK` likeliest tokens; 0 keeps all (Fan, Lewis and Dauphin 2018).
   public var topK = 40
-  /// Keeps the likeliest tokens that together hold this much probability, 0...1; 1 keeps all (Holtzman et al. 2020).
+  /// Keeps the likeliest tokens that together hold this much probability, 0...1; 1 keeps all (Holtzman et al.
+  /// 2020).
   public var topP = 0.95
   /// Keeps tokens at least this fraction as likely as the likeliest, 0...1; 0 keeps all (Nguyen et al. 2024).
   public var minP = 0.05
-  /// Keeps tokens whose surprise is nearest to the entropy, up to this much probability, 0...1; 1 keeps all (Meister
-  /// et al. 2023).
+  /// Keeps tokens whose surprise is nearest to the entropy, up to this much probability, 0...1; 1 keeps all
+  /// (Meister et al. 2023).
   public var typical = 1.0
-  /// Divides positive and multiplies negative logits of recent tokens; 1 is off (Keskar et al. 2019), 0.01...100.
+  /// Divides positive and multiplies negative logits of recent tokens; 1 is off (Keskar et al. 2019),
+  /// 0.01...100.
   public var repeatPenalty = 1.0
   /// How many of the latest tokens the three penalties look at, 0...65,536.
   public var repeatLastCount = 64
@@ -30,8 +32,8 @@ public struct SamplingOptions: Sendable, Equatable {
   /// Where the generator starts; the same seed gives the same tokens on every machine.
   public var seed: UInt64 = 0
 
-  /// "Don't repeat yourself": a penalty that grows with the length of the repetition that a token would continue
-  /// (p-e-w, text-generation-webui pull request 5677).
+  /// "Don't repeat yourself": a penalty that grows with the length of the repetition that a token would
+  /// continue (p-e-w, text-generation-webui pull request 5677).
   public struct Dry: Sendable, Equatable {
     /// Scale of the penalty, 0...100; 0 is off.
     public var multiplier = 0.0

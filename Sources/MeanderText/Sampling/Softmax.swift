@@ -1,8 +1,8 @@
 /// exp, log and sums in double precision from additions and multiplications alone.
 ///
-/// The samplers promise the same token from the same seed on every machine, which the C library's exp and log (whose
-/// last bit differs between systems) would break. Without fused multiply-add the loops vectorize on any CPU, and the
-/// tokenizer library needs no kernels.
+/// The samplers promise the same token from the same seed on every machine, which the C library's exp and log
+/// (whose last bit differs between systems) would break. Without fused multiply-add the loops vectorize on
+/// any CPU, and the tokenizer library needs no kernels.
 enum Softmax {
   /// 1.5 · 2^52: adding it rounds to an integer, which then stands in the lowest bits.
   private static let rounder = 0x1.8p52

@@ -12,7 +12,8 @@ struct TopK: SamplingStage {
   }
 }
 
-/// Keeps the fewest of the likeliest tokens that hold probability p together: nucleus sampling (Holtzman et al. 2020).
+/// Keeps the fewest of the likeliest tokens that hold probability p together: nucleus sampling (Holtzman et
+/// al. 2020).
 struct TopP: SamplingStage {
   let p: Double
 
@@ -53,8 +54,9 @@ struct MinP: SamplingStage {
   }
 }
 
-/// Keeps the tokens whose surprise is nearest to the entropy, the nearest first, until they hold probability p
-/// together: locally typical sampling (Meister et al. 2023). Distances are ordered in single precision, ties by likelihood rank.
+/// Keeps the tokens whose surprise is nearest to the entropy, the nearest first, until they hold probability
+/// p together: locally typical sampling (Meister et al. 2023). Distances are ordered in single precision,
+/// ties by likelihood rank.
 struct Typical: SamplingStage {
   let p: Double
 

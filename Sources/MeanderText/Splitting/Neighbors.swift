@@ -1,7 +1,8 @@
 /// The pairs of scalars that stand side by side in some piece of a vocabulary.
 ///
-/// A vocabulary that merges whole texts, without cutting them into words first, can still be cut where two scalars meet that
-/// no piece holds side by side: no token could span that place. (Most often that is before a space.)
+/// A vocabulary that merges whole texts, without cutting them into words first, can still be cut where two
+/// scalars meet that no piece holds side by side: no token could span that place. (Most often that is before
+/// a space.)
 struct Neighbors: Sendable {
   private let pairs: PairTable
 
@@ -21,8 +22,8 @@ struct Neighbors: Sendable {
     pairs = table
   }
 
-  /// The end of the stretch that starts at `start`: the first place that no piece spans; nil while the text leaves it open.
-  /// Like a word, a longer stretch than `WordScanner.longestWord` is cut there.
+  /// The end of the stretch that starts at `start`: the first place that no piece spans; nil while the text
+  /// leaves it open. Like a word, a longer stretch than `WordScanner.longestWord` is cut there.
   func end(_ text: [UInt8], from start: Int, atEnd: Bool) -> Int? {
     let bound = wordBound(text, from: start)
     let first = readScalar(text, start)

@@ -1,4 +1,5 @@
-/// The classes of scalars that the splitting rules tell apart; a set, so that a run can be named by its classes.
+/// The classes of scalars that the splitting rules tell apart; a set, so that a run can be named by its
+/// classes.
 struct ScalarClass: OptionSet, Sendable {
   let rawValue: UInt8
 

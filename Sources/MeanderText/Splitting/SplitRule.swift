@@ -1,19 +1,22 @@
-/// How a byte-level vocabulary cuts text into words before it merges: the published regular expressions, written as scanners.
+/// How a byte-level vocabulary cuts text into words before it merges: the published regular expressions,
+/// written as scanners.
 ///
-/// A rule answers where the word that starts at a place ends, from that place on alone; so words can be cut off a stream one
-/// by one, however it arrives.
+/// A rule answers where the word that starts at a place ends, from that place on alone; so words can be cut
+/// off a stream one by one, however it arrives.
 struct SplitRule: Sendable, Equatable {
   enum Numbers: Sendable, Equatable {
     /// `␣?\p{N}+`
     case runs
     /// `\p{N}{1,n}`
     case groups(Int)
-    /// Every `\p{N}` is cut off before all else, so that what stands before it sees the end of the text there.
+    /// Every `\p{N}` is cut off before all else, so that what stands before it sees the end of the text
+    /// there.
     case isolated
   }
 
   var numbers: Numbers
-  /// Llama 3 and later: contractions in any case, any sign before a word, line ends bound to what stands before them.
+  /// Llama 3 and later: contractions in any case, any sign before a word, line ends bound to what stands
+  /// before them.
   var isModern: Bool
   /// Marks continue words.
   var marksAreLetters = false

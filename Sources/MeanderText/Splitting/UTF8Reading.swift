@@ -2,7 +2,8 @@
 struct ScalarStep {
   /// The scalar's value, or `ScalarStep.invalid`.
   var value: UInt32
-  /// Bytes to step over: a scalar's, or those of a maximal part of one that does not go on (Unicode 3.9, as `U+FFFD` is put).
+  /// Bytes to step over: a scalar's, or those of a maximal part of one that does not go on (Unicode 3.9, as
+  /// `U+FFFD` is put).
   var length: Int
   /// The bytes end inside what could yet become a scalar.
   var isOpen = false
@@ -46,7 +47,8 @@ private func readLongScalar(_ text: [UInt8], _ start: Int) -> ScalarStep {
   return ScalarStep(value: value, length: count + 1)
 }
 
-/// How many bytes at the end of `text` could be the beginning of a scalar whose rest is still to come: 0 to 3.
+/// How many bytes at the end of `text` could be the beginning of a scalar whose rest is still to come: 0 to
+/// 3.
 func openTail(_ text: [UInt8]) -> Int {
   for back in 1...3 where back <= text.count {
     let byte = text[text.count - back]

@@ -1,7 +1,7 @@
 /// Finds where words end, by a `SplitRule`.
 struct WordScanner: Sendable {
-  /// A word longer than this is cut here, counted from its beginning (back to the beginning of a scalar): so the cut is
-  /// fixed by the stream, and a word of any length needs this much memory.
+  /// A word longer than this is cut here, counted from its beginning (back to the beginning of a scalar): so
+  /// the cut is fixed by the stream, and a word of any length needs this much memory.
   static let longestWord = 65_536
 
   let rule: SplitRule
@@ -103,8 +103,8 @@ struct WordScanner: Sendable {
     return (byte >= 0x41 && byte <= 0x5A ? byte | 0x20 : byte, 1)
   }
 
-  /// A word behind one other scalar: `␣?\p{L}+`, `␣?\p{N}+`, `␣?[^\s\p{L}\p{N}]+`, `[^\r\n\p{L}\p{N}]?\p{L}+`.
-  /// Nil where there is none, negative while it is open.
+  /// A word behind one other scalar: `␣?\p{L}+`, `␣?\p{N}+`, `␣?[^\s\p{L}\p{N}]+`,
+  /// `[^\r\n\p{L}\p{N}]?\p{L}+`. Nil where there is none, negative while it is open.
   private func prefixedWord(_ scan: Scan, _ start: Int, _ first: ScalarClass) -> Int? {
     let isSpace = scan.text[start] == 0x20
     guard isSpace || (rule.isModern && first != .number && first != .newline) else { return nil }
@@ -138,11 +138,14 @@ struct WordScanner: Sendable {
     return scan.close(rule.isModern ? skip(scan, signs, .newline) : signs)
   }
 
-  /// `\s*[\r\n]+|\s+(?!\S)|\s+`: up to the last line end; else the run but for its last scalar, if a word follows it.
+  /// `\s*[\r\n]+|\s+(?!\S)|\s+`: up to the last line end; else the run but for its last scalar, if a word
+  /// follows it.
   private func spaceEnd(_ scan: Scan, _ start: Int) -> Int? {
     let end = skip(scan, start, .space)
     if end == scan.limit && !scan.isFinal { return nil }
-    if rule.isModern, let line = scan.text[start..<end].lastIndex(where: { $0 == 0x0A || $0 == 0x0D }) { return line + 1 }
+    if rule.isModern, let line = scan.text[start..<end].lastIndex(where: { $0 == 0x0A || $0 == 0x0D }) {
+      return line + 1
+    }
     if end == scan.limit { return end }
     if rule.numbers == .isolated, scalarClass(scan.text, end) == .number { return end }
     let last = scalarStart(scan.text, before: end, from: start)

@@ -1,8 +1,10 @@
 import MeanderErrors
 
-/// Everything that a `TokenEncoder` remembers between pushes: an encoder made from it goes on exactly where that one stood.
+/// Everything that a `TokenEncoder` remembers between pushes: an encoder made from it goes on exactly where
+/// that one stood.
 ///
-/// Its size is bounded by what an encoder may hold back. It fits the tokenizer that it came from, and no other.
+/// Its size is bounded by what an encoder may hold back. It fits the tokenizer that it came from, and no
+/// other.
 public struct EncoderCarry: Sendable, Equatable {
   let state: TokenEncoder.State
 
@@ -56,7 +58,8 @@ extension TokenEncoder {
   /// Everything that is remembered between pushes.
   public var carry: EncoderCarry { EncoderCarry(state) }
 
-  /// An encoder that goes on where another stood. Throws `.mismatch` if the carry came from another tokenizer.
+  /// An encoder that goes on where another stood. Throws `.mismatch` if the carry came from another
+  /// tokenizer.
   public init(tokenizer: Tokenizer, carry: EncoderCarry) throws {
     let encoding = tokenizer.encoding
     guard carry.state.normalizing.held.count == encoding.normalizer.steps.count,

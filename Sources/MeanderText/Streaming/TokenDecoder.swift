@@ -23,8 +23,8 @@ struct TextPieces: Sendable {
     case oneSpace
     /// All that stood for `▁` in the first piece.
     case marksOfFirstPiece
-    /// As sentencepiece: of each piece the `▁` it begins with, while the text is still empty; of the first such only, where
-    /// the model keeps runs of spaces.
+    /// As sentencepiece: of each piece the `▁` it begins with, while the text is still empty; of the first
+    /// such only, where the model keeps runs of spaces.
     case leadingMarks(keepsRuns: Bool)
   }
 
@@ -48,7 +48,8 @@ public struct TokenDecoder: Sendable {
   /// Everything that is remembered between pushes.
   struct State: Sendable, Equatable {
     var skipsSpecial: Bool
-    /// A run of byte pieces that is no UTF-8 becomes U+FFFD byte by byte, so all of it is awaited (whole texts only).
+    /// A run of byte pieces that is no UTF-8 becomes U+FFFD byte by byte, so all of it is awaited (whole
+    /// texts only).
     var holdsByteRuns: Bool
     /// Bytes that are not whole scalars yet.
     var held: [UInt8] = []

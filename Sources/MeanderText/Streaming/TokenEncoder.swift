@@ -1,8 +1,9 @@
 /// Encodes a stream piece by piece, in constant memory.
 ///
-/// However the input is cut, the tokens are those of the whole: what a push gives depends on all bytes so far, not on how they
-/// came. What is held back is bounded: at most `WordScanner.longestWord` bytes of a word, after which it is cut, and what an
-/// added token or a composed letter may still need. Offsets are 64-bit.
+/// However the input is cut, the tokens are those of the whole: what a push gives depends on all bytes so
+/// far, not on how they came. What is held back is bounded: at most `WordScanner.longestWord` bytes of a
+/// word, after which it is cut, and what an added token or a composed letter may still need. Offsets are
+/// 64-bit.
 public struct TokenEncoder: Sendable {
   let tokenizer: Tokenizer
   var state: State
@@ -135,7 +136,9 @@ public struct TokenEncoder: Sendable {
         findTokens(.verbatim(bytes[place..<end - 1], offset(place)), atEnd: false, &pieces)
         state.normalizing.held[0].units = [TextUnit(value: UInt32(bytes[end - 1]), end: offset(end))]
       } else {
-        while end < bytes.endIndex, bytes[end] >= 0x80 || end + 1 == bytes.endIndex || bytes[end + 1] >= 0x80 { end += 1 }
+        while end < bytes.endIndex, bytes[end] >= 0x80 || end + 1 == bytes.endIndex || bytes[end + 1] >= 0x80 {
+          end += 1
+        }
         let units = TextUnit.reading(bytes[place..<end], from: offset(place), replacingInvalid: false)
         findTokens(.units(normalizer.push(units, atEnd: false, &state.normalizing)), atEnd: false, &pieces)
       }

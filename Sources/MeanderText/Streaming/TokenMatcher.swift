@@ -8,8 +8,9 @@ enum MatchedPart: Equatable {
 
 /// Finds added tokens in a stream, leftmost first and longest of those, as the `tokenizers` library does.
 struct TokenMatcher: Sendable, Equatable {
-  /// Blanks are held back for a token that takes them along. A run of them is let go as text at every multiple of this
-  /// many bytes from where it began, so what is held stays bounded and the places are fixed by the stream.
+  /// Blanks are held back for a token that takes them along. A run of them is let go as text at every
+  /// multiple of this many bytes from where it began, so what is held stays bounded and the places are fixed
+  /// by the stream.
   static let mostBlanks = 65_536
 
   /// The last scalar that was settled, for `isSingleWord`; nil at the beginning.
@@ -17,8 +18,8 @@ struct TokenMatcher: Sendable, Equatable {
   /// Blanks are being swallowed behind a token.
   var swallowsBlanks = false
 
-  /// Divides `text[start...]`, whole scalars, into parts, and returns the end of what is settled; the rest is to be
-  /// offered again with more behind it. With `atEnd` everything is settled.
+  /// Divides `text[start...]`, whole scalars, into parts, and returns the end of what is settled; the rest is
+  /// to be offered again with more behind it. With `atEnd` everything is settled.
   mutating func divide(
     _ text: [UInt8], from start: Int, atEnd: Bool, by added: AddedTokens, into parts: inout [MatchedPart]
   ) -> Int {
@@ -46,7 +47,9 @@ struct TokenMatcher: Sendable, Equatable {
             continue
           }
         }
-        release(text, &done, upTo: token.stripsLeft ? blanksStart(text, before: place, from: max(done, floor)) : place, &parts)
+        release(
+          text, &done, upTo: token.stripsLeft ? blanksStart(text, before: place, from: max(done, floor)) : place, &parts
+        )
         parts.append(.token(id: token.id, end: end))
         swallowsBlanks = token.stripsRight
         (done, place, floor) = (end, end, end)

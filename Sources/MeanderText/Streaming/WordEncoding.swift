@@ -36,7 +36,9 @@ extension Encoding {
     return text.bytes.count
   }
 
-  private func encodeGreedily(_ trie: ByteTrie, _ text: MappedText, _ atEnd: Bool, _ pieces: inout [TokenPiece]) -> Int {
+  private func encodeGreedily(
+    _ trie: ByteTrie, _ text: MappedText, _ atEnd: Bool, _ pieces: inout [TokenPiece]
+  ) -> Int {
     let bytes = text.bytes
     var place = 0
     var cursor = 0

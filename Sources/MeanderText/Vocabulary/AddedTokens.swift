@@ -1,4 +1,5 @@
-/// A token that is matched in the text itself, before or after it is normalized, rather than put together by the model.
+/// A token that is matched in the text itself, before or after it is normalized, rather than put together by
+/// the model.
 struct AddedToken: Sendable, Equatable {
   var id: Int32
   /// What is matched.

@@ -1,4 +1,5 @@
-/// A hash table from pairs of 32-bit numbers to 64-bit values: open addressing, at most half full, built once and then only read.
+/// A hash table from pairs of 32-bit numbers to 64-bit values: open addressing, at most half full, built once
+/// and then only read.
 ///
 /// It holds a BPE vocabulary's merges, its single characters and the neighbors found inside its pieces.
 struct PairTable: Sendable {

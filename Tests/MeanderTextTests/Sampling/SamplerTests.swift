@@ -66,9 +66,9 @@ private let everything = options {
   }
 
   @Test func aSavedSamplerContinuesAlike() throws {
-    for change: (inout SamplingOptions) -> Void in [{ _ in }, { $0.mirostat.version = 1 }, { $0.mirostat.version = 2 }] {
+    for version in 0...2 {
       var settings = everything
-      change(&settings)
+      settings.mirostat.version = version
       var sampler = try Sampler(settings)
       var logitGenerator = SeededGenerator(seed: 21)
       for _ in 0..<150 { sampler.accept(try sampler.sample(logitGenerator.normal(40, scale: 2)).id) }
@@ -148,7 +148,8 @@ private let everything = options {
     ("temperature", "-0.1"), ("temperature", "nan"), ("temperature", "warm"), ("top-k", "-1"), ("top-k", "1.5"),
     ("top-p", "1.01"), ("min-p", "-1"), ("typical", "2"), ("repeat-penalty", "0"), ("repeat-last-count", "65537"),
     ("presence-penalty", "inf"), ("frequency-penalty", "101"), ("dry-base", "0.9"), ("dry-allowed-length", "0"),
-    ("dry-breakers", "1,,x"), ("dry-breakers", "-4"), ("xtc-threshold", "1.1"), ("mirostat", "3"), ("mirostat-eta", "2"),
+    ("dry-breakers", "1,,x"), ("dry-breakers", "-4"), ("xtc-threshold", "1.1"), ("mirostat", "3"),
+    ("mirostat-eta", "2"),
     ("logit-bias", "5:nan"), ("logit-bias", "5:inf"), ("logit-bias", "-5:1"), ("logit-bias", "5"), ("seed", "-1"),
     ("top_k", "1"),
   ])
@@ -162,7 +163,8 @@ private let everything = options {
   /// The first outputs of the authors' C program from the state 1, 2, 3, 4.
   @Test func outputsAreTheAuthors() throws {
     var generator = try #require(Xoshiro(words: [1, 2, 3, 4]))
-    #expect((0..<4).map { _ in generator.next() } == [41_943_041, 58_720_359, 3_588_806_011_781_223, 3_591_011_842_654_386])
+    #expect(
+      (0..<4).map { _ in generator.next() } == [41_943_041, 58_720_359, 3_588_806_011_781_223, 3_591_011_842_654_386])
     #expect(Xoshiro(words: [0, 0, 0, 0]) == nil)
   }
 

@@ -41,7 +41,8 @@ private let halves = logits([0.5, 0.25, 0.125, 0.125])
       $0.xtc.threshold = 0.2
     }
     expectDistribution(try distribution(always, halves), [1: 0.5, 2: 0.25, 3: 0.25])
-    expectDistribution(try distribution(always, logits([0.3, 0.25, 0.22, 0.1, 0.13])), [2: 22 / 45, 4: 13 / 45, 3: 10 / 45])
+    expectDistribution(
+      try distribution(always, logits([0.3, 0.25, 0.22, 0.1, 0.13])), [2: 22 / 45, 4: 13 / 45, 3: 10 / 45])
     let single = options {
       $0.xtc.probability = 1
       $0.xtc.threshold = 0.3
@@ -101,7 +102,8 @@ private let halves = logits([0.5, 0.25, 0.125, 0.125])
     #expect(abs((bound(sampler) ?? .nan) - (2.2 - 0.1 * (surprise - 1.1))) < 1e-6)
   }
 
-  /// Zipf's law with s = 1.5 over 1000 tokens and a bound of 4 bits: k = (0.5 · 16 / (1 - 1000^-0.5))^(2/3) = 4.09.
+  /// Zipf's law with s = 1.5 over 1000 tokens and a bound of 4 bits: k = (0.5 · 16 / (1 - 1000^-0.5))^(2/3) =
+  /// 4.09.
   @Test func firstVersionFitsZipfsLaw() throws {
     let zipf = (1...1000).map { Float(-1.5 * log(Double($0))) }
     let target = options {
@@ -123,8 +125,8 @@ private let halves = logits([0.5, 0.25, 0.125, 0.125])
     #expect(try distribution(target, flat).count == 64)
   }
 
-  /// The mean surprise of what is drawn, reckoned from the tokens that were left to draw from. A bound that stays where it
-  /// starts would give 0.9 and 5.4 bits here.
+  /// The mean surprise of what is drawn, reckoned from the tokens that were left to draw from. A bound that
+  /// stays where it starts would give 0.9 and 5.4 bits here.
   @Test(arguments: [1, 2], [2.0, 5.0])
   func surpriseSettlesAtTheTarget(version: Int, tau: Double) throws {
     let target = options {
