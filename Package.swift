@@ -64,7 +64,7 @@ let package = Package(
     .target(
       name: "MeanderTraining",
       dependencies: [
-        "COpenBLAS", "MeanderErrors", "MeanderFiles", "MeanderKernels", "MeanderModels", "MeanderTasks", "MeanderText",
+        "MeanderErrors", "MeanderFiles", "MeanderKernels", "MeanderModels", "MeanderTasks", "MeanderText",
       ],
       swiftSettings: settings),
     .executableTarget(
@@ -76,7 +76,7 @@ let package = Package(
       swiftSettings: settings),
     .target(name: "MeanderEvaluation", dependencies: ["Meander", "MeanderTasks"], swiftSettings: settings),
 
-    tests("MeanderKernelsTests", ["CMeanderKernels", "MeanderKernels"]),
+    tests("MeanderKernelsTests", ["CMeanderKernels", "COpenBLAS", "MeanderKernels"]),
     tests("MeanderFilesTests", ["MeanderFiles"]),
     tests("MeanderTextTests", ["MeanderErrors", "MeanderFiles", "MeanderText"]),
     tests("MeanderModelsTests", ["MeanderErrors", "MeanderFiles", "MeanderKernels", "MeanderModels"]),

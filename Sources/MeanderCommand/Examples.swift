@@ -42,6 +42,10 @@ enum Examples {
     "decode": [
       .init(purpose: "there and back", line: "meander tokenizer encode < notes.txt | meander tokenizer decode")
     ],
+    "train": [
+      .init(purpose: "train, or go on with what was begun", line: "meander train recipe.json --resume"),
+      .init(purpose: "a first look: ten steps on one thread", line: "meander train recipe.json --resume -t 1 --until 10"),
+    ],
     "bench": [.init(purpose: "a quick look", line: "meander bench --prompt-tokens 64 --repetitions 2")],
   ]
 

@@ -14,6 +14,7 @@ struct MeanderCommand: AsyncParsableCommand {
     InspectCommand.self,
     LogitsCommand.self,
     TokenizerCommand.self,
+    TrainCommand.self,
     BenchCommand.self,
   ]
 

@@ -92,17 +92,8 @@ package struct ModelFiles: Sendable {
   /// The names of the model's files, sorted; folders inside are left out.
   package var fileNames: [String] {
     guard case .folder(let folder) = place else { return ShippedFiles.names(model: name) }
-    guard let listing = opendir(folder.string) else { return [] }
-    defer { closedir(listing) }
-    var names: [String] = []
-    while let entry = readdir(listing) {
-      // Safe: the record is valid until the next readdir, and its name ends in a zero byte.
-      let name = withUnsafePointer(to: &entry.pointee.d_name) {
-        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-      }
-      if FileStatus(folder.appending(name).string)?.isRegular == true { names.append(name) }
-    }
-    return names.sorted()
+    let names = (try? Folder.names(in: folder.string)) ?? []
+    return names.filter { FileStatus(folder.appending($0).string)?.isRegular == true }
   }
 }
 

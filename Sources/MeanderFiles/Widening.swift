@@ -66,3 +66,19 @@ enum Widening {
     }
   }
 }
+
+/// Numbers made narrower for storage.
+package enum Narrowing {
+  /// The nearest bf16 of each, ties to even, little-endian; a NaN stays one.
+  package static func bf16(_ values: [Float]) -> [UInt8] {
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(2 * values.count)
+    for value in values {
+      let bits = value.bitPattern
+      let rounded = value.isNaN ? bits >> 16 | 0x40 : (bits &+ 0x7fff &+ (bits >> 16 & 1)) >> 16
+      bytes.append(UInt8(rounded & 0xff))
+      bytes.append(UInt8(rounded >> 8 & 0xff))
+    }
+    return bytes
+  }
+}

@@ -3,11 +3,15 @@
 /// One owner at a time. A matrix from it is valid until the arena is released to a mark before it; in debug builds
 /// fresh matrices are filled with NaN, so that reading what was never written shows.
 package final class Arena {
-  private let storage: Storage
+  /// All of it: what a tape's gradients are the twin of.
+  package let storage: Storage
   private var used = 0
 
   /// An arena of `byteCount` bytes.
   package init(byteCount: Int) { storage = Storage(byteCount: byteCount) }
+
+  /// An arena whose bytes take up memory only once they were used.
+  package init(reserving byteCount: Int) { storage = Storage(reserving: byteCount) }
 
   package var byteCount: Int { storage.byteCount }
 
@@ -24,6 +28,12 @@ package final class Arena {
   package func release(to mark: Int) {
     precondition(mark >= 0 && mark <= used, "the arena was released past its mark")
     used = mark
+  }
+
+  /// An uninitialized run of doubles.
+  package func doubles(_ count: Int) -> Doubles {
+    let matrix = matrix(rows: 1, columns: 2 * count)
+    return Doubles(storage, offset: used - Arena.byteCount(rows: 1, columns: 2 * count), count: matrix.columns / 2)
   }
 
   /// An uninitialized matrix that starts on a 64-byte boundary.

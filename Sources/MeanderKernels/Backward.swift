@@ -49,11 +49,13 @@ extension Kernels {
   }
 
   /// The loss of each row, weight·(log Σ exp(logits) - logits[target]) in nats, whether the target was the largest logit, and
-  /// in the logits' place their gradient, scale·weight·(softmax - onehot). logits: T × V; targets lie below V. O(T · V).
+  /// into `gradient` that of the logits, scale·weight·(softmax - onehot); the logits' own place will do.
+  /// logits, gradient: T × V; targets lie below V. O(T · V).
   package func crossEntropy(
-    _ logits: Matrix, targets: ArraySlice<Int32>, weights: ArraySlice<Float>, scale: Float
+    _ logits: Matrix, targets: ArraySlice<Int32>, weights: ArraySlice<Float>, scale: Float, gradient: Matrix
   ) -> (losses: [Float], hits: [Float]) {
     let rows = logits.rows
+    precondition(gradient.rows == rows && gradient.columns == logits.columns, "shapes differ")
     precondition(targets.count == rows && weights.count == rows, "\(targets.count) targets for \(rows) rows")
     precondition(targets.allSatisfy { $0 >= 0 && $0 < logits.columns }, "a target past the vocabulary")
     var losses = [Float](repeating: 0, count: rows)
@@ -67,7 +69,7 @@ extension Kernels {
               let hits = hits.baseAddress
             else { return }
             var job = meander_cross_entropy(
-              logits: logits.base, stride: logits.stride, dlogits: logits.base, dlogits_stride: logits.stride,
+              logits: logits.base, stride: logits.stride, dlogits: gradient.base, dlogits_stride: gradient.stride,
               targets: targets, weights: weights, losses: losses, hits: hits, scale: scale, rows: rows,
               columns: logits.columns)
             training.cross_entropy(&job)

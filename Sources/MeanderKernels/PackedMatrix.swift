@@ -44,6 +44,29 @@ package final class PackedMatrix: Sendable {
     }
   }
 
+  /// Packs the rows of matrices of one width, one matrix after the other, in fp32.
+  package convenience init(_ sources: [Matrix], table: KernelTable) {
+    let inner = sources.first?.columns ?? 0
+    precondition(sources.allSatisfy { $0.columns == inner }, "rows of different widths")
+    self.init(outputs: sources.reduce(0) { $0 + $1.rows }, inner: inner)
+    var output = 0
+    for source in sources {
+      for row in 0..<source.rows {
+        // Safe: the storage holds all panels of this shape, and the row has `inner` values.
+        meander_pack_row(storage.base, false, inner, output, source.base + row * source.stride)
+        output += 1
+      }
+    }
+  }
+
+  private init(outputs: Int, inner: Int) {
+    guard let bytes = PackedMatrix.byteCount(outputs: outputs, inner: inner, element: .fp32) else {
+      preconditionFailure("a weight of \(outputs) × \(inner)")
+    }
+    (self.outputs, self.inner, element) = (outputs, inner, .fp32)
+    storage = Storage(byteCount: bytes)
+  }
+
   /// Writes row `output`, as it is stored, into a matrix of 1 × inner.
   package func row(_ output: Int, into row: Matrix) {
     precondition(output >= 0 && output < outputs && row.rows == 1 && row.columns == inner)

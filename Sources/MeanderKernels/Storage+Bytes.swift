@@ -8,6 +8,13 @@ extension Storage {
     memcpy(base, other.base, byteCount)
   }
 
+  /// Makes the bytes in `range` zero.
+  package func clear(_ range: Range<Int>) {
+    precondition(range.lowerBound >= 0 && range.upperBound <= byteCount, "\(range) is outside \(byteCount) bytes")
+    // Safe: the range was just held against the block.
+    memset(base + range.lowerBound, 0, range.count)
+  }
+
   /// A copy of the bytes in `range`.
   package func bytes(_ range: Range<Int>) -> [UInt8] {
     precondition(range.lowerBound >= 0 && range.upperBound <= byteCount, "\(range) is outside \(byteCount) bytes")
@@ -20,5 +27,14 @@ extension Storage {
     precondition(offset >= 0 && offset + bytes.count <= byteCount, "\(bytes.count) bytes do not fit at \(offset)")
     // Safe: the range was just held against the block.
     bytes.withUnsafeBytes { if let source = $0.baseAddress { memcpy(base + offset, source, $0.count) } }
+  }
+}
+
+extension Storage {
+  /// A storage of its own with the same bytes.
+  package func duplicate() -> Storage {
+    let copy = Storage(byteCount: byteCount)
+    copy.copy(from: self)
+    return copy
   }
 }

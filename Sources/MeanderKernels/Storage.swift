@@ -8,6 +8,8 @@ package final class Storage: @unchecked Sendable {
   // the contract of the worker team and of the session that owns a state.
   let base: UnsafeMutableRawPointer
   package let byteCount: Int
+  /// Whether the memory was mapped, and is to be unmapped.
+  private let isMapped: Bool
 
   /// Zeroed memory of `byteCount` bytes, which must not be negative.
   package init(byteCount: Int) {
@@ -18,7 +20,22 @@ package final class Storage: @unchecked Sendable {
     memset(memory, 0, size)
     base = memory
     self.byteCount = byteCount
+    isMapped = false
   }
 
-  deinit { free(base) }
+  /// Zeroed memory of which only what is touched takes up any: for arenas whose need is known by a bound alone.
+  package init(reserving byteCount: Int) {
+    precondition(byteCount >= 0, "a storage cannot hold \(byteCount) bytes")
+    // Safe: an anonymous mapping of this size begins on a page and reads as zeros; failure is held against MAP_FAILED.
+    let memory = mmap(nil, max(64, byteCount), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+    guard let memory, memory != MAP_FAILED else { preconditionFailure("no address space for \(byteCount) bytes") }
+    base = memory
+    self.byteCount = byteCount
+    isMapped = true
+  }
+
+  // Safe: the memory is this storage's own, and is given back the way it was taken.
+  deinit {
+    if isMapped { munmap(base, max(64, byteCount)) } else { free(base) }
+  }
 }

@@ -21,6 +21,11 @@ package protocol Architecture: Sendable {
 
   /// Builds the blocks, naming every tensor with its shape.
   func build(from reader: WeightReader) throws -> Blocks
+
+  /// How a parameter begins when the model is trained from scratch. Throws `.unsupported` where nobody has said.
+  func initialValues(
+    of entry: Parameters.Entry, _ options: Initialization, using generator: inout SplitMix64
+  ) throws -> [Float]
 }
 
 /// What stands around the blocks of a language model.

@@ -48,19 +48,7 @@ extension LanguageModel {
     let operations = Operations(kernels: kernels, arena: arena, form: form)
     var outputs = 1
     if case .each = readout { outputs = ids.count }
-    var residual = operations.embed(ids, blocks.embedding)
-    let mark = arena.mark()
-    for (layer, block) in blocks.layers.enumerated() {
-      let isLast = layer == blocks.layers.count - 1
-      let asked = isLast ? outputs : ids.count
-      let normed = operations.rootMeanSquareNorm(residual, weight: block.norm, epsilon: blocks.epsilon)
-      residual = block.mixer.forward(
-        MixerInput(rows: normed, tokens: layer == 0 ? ids : nil),
-        state: mixerState(state, layer, gates), outputs: asked,
-        residual: residual.rows(ids.count - asked..<ids.count), operations)
-      arena.release(to: mark)
-    }
-    let final = operations.rootMeanSquareNorm(residual, weight: blocks.finalNorm, epsilon: blocks.epsilon)
+    let final = blocks.forward(ids, state: { mixerState(state, $0, gates) }, outputs: outputs, operations)
     state.matrix(hidden).copy(from: final.rows(outputs - 1..<outputs))
     state.setPosition(state.position + Int64(ids.count))
     guard case .each(let visit) = readout else { return }

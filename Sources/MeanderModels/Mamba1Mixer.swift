@@ -30,8 +30,7 @@ package struct Mamba1Mixer: Mixer {
   /// z: I × D
   var outputProjection: Weight
   /// K × I
-  let convolution: Matrix
-  let convolutionBias: Matrix?
+  let convolution: ConvolutionWeight
   /// [dt | B | C]: (R + 2·N) × I
   let selection: Weight
   /// I × R
@@ -54,8 +53,9 @@ package struct Mamba1Mixer: Mixer {
       prefix + "in_proj.weight", outputs: 2 * inner, inner: sizes.width, rows: [0..<inner], bias: bias)
     outputProjection = try reader.weight(
       prefix + "in_proj.weight", outputs: 2 * inner, inner: sizes.width, rows: [inner..<2 * inner], bias: bias)
-    convolution = try reader.convolution(prefix + "conv1d.weight", channels: inner, width: sizes.convolutionWidth)
-    convolutionBias = sizes.hasConvolutionBias ? try reader.row(prefix + "conv1d.bias", count: inner) : nil
+    convolution = try reader.convolution(
+      prefix + "conv1d.weight", channels: inner, width: sizes.convolutionWidth,
+      bias: sizes.hasConvolutionBias ? prefix + "conv1d.bias" : nil)
     selection = try reader.weight(prefix + "x_proj.weight", outputs: sizes.timeStepRank + 2 * size, inner: inner)
     timeStep = try reader.weight(prefix + "dt_proj.weight", outputs: inner, inner: sizes.timeStepRank)
     timeStepBias = try reader.row(prefix + "dt_proj.bias", count: inner)
@@ -83,8 +83,7 @@ package struct Mamba1Mixer: Mixer {
   ) -> Matrix {
     let (rank, size) = (sizes.timeStepRank, sizes.stateSize)
     let x = operations.causalConvolution(
-      operations.project(input, stateProjection), window: state.matrix(Self.window), weight: convolution,
-      bias: convolutionBias)
+      operations.project(input, stateProjection), window: state.matrix(Self.window), weight: convolution)
     let selected = operations.project(x, selection)
     let dt = operations.softplus(operations.project(selected.columns(0..<rank), timeStep), bias: timeStepBias)
     let read = selected.columns(rank + size..<rank + 2 * size)

@@ -42,9 +42,8 @@ package struct Mamba2Mixer: Mixer {
   /// [C | z], what only an output needs: (G·N + inner) × D.
   var outputProjection: Weight
   /// K × (inner + 2·G·N), in the order x, B, C.
-  let convolution: Matrix
-  let convolutionBias: Matrix?
-  let heads: [HeadGate]
+  let convolution: ConvolutionWeight
+  let heads: HeadGates
   /// D, 1 × H.
   let skip: Matrix
   /// 1 × inner
@@ -63,20 +62,22 @@ package struct Mamba2Mixer: Mixer {
     let written = inner..<2 * inner + keys
     let read = 2 * inner + keys..<inner + channels
     let step = inner + channels..<rows
-    let bias = sizes.hasProjectionBias ? prefix + "in_proj.bias" : nil
+    let projectionBias = sizes.hasProjectionBias ? prefix + "in_proj.bias" : nil
     stateProjection = try reader.weight(
-      prefix + "in_proj.weight", outputs: rows, inner: sizes.width, rows: [written, step], bias: bias)
+      prefix + "in_proj.weight", outputs: rows, inner: sizes.width, rows: [written, step], bias: projectionBias)
     outputProjection = try reader.weight(
-      prefix + "in_proj.weight", outputs: rows, inner: sizes.width, rows: [read, gate], bias: bias)
-    convolution = try reader.convolution(prefix + "conv1d.weight", channels: channels, width: sizes.convolutionWidth)
-    convolutionBias = sizes.hasConvolutionBias ? try reader.row(prefix + "conv1d.bias", count: channels) : nil
-    let biases = try reader.values(prefix + "dt_bias", shape: [sizes.heads])
-    let rates = try reader.values(prefix + "A_log", shape: [sizes.heads])
-    heads = zip(biases, rates).map { bias, rate in
-      HeadGate(
-        rate: -exponential(Double(rate)), logRetention: 0, bias: bias, scale: 1, threshold: 0, insertion: 1,
-        minimum: sizes.timeStepLimit.lowerBound, maximum: sizes.timeStepLimit.upperBound)
-    }
+      prefix + "in_proj.weight", outputs: rows, inner: sizes.width, rows: [read, gate], bias: projectionBias)
+    convolution = try reader.convolution(
+      prefix + "conv1d.weight", channels: channels, width: sizes.convolutionWidth,
+      bias: sizes.hasConvolutionBias ? prefix + "conv1d.bias" : nil)
+    let bias = try reader.row(prefix + "dt_bias", count: sizes.heads)
+    let logRate = try reader.row(prefix + "A_log", count: sizes.heads)
+    heads = HeadGates(
+      zip(bias.array(), logRate.array()).map { bias, logRate in
+        HeadGate(
+          rate: -exponential(Double(logRate)), bias: bias, minimum: sizes.timeStepLimit.lowerBound,
+          maximum: sizes.timeStepLimit.upperBound)
+      }, bias: bias, logRate: logRate)
     skip = try reader.row(prefix + "D", count: sizes.heads)
     norm = try reader.row(prefix + "norm.weight", count: inner)
     outProjection = try reader.weight(
@@ -111,7 +112,7 @@ package struct Mamba2Mixer: Mixer {
     let mixed = operations.selectiveScan(
       x: written.columns(0..<inner), b: written.columns(inner..<inner + keys), c: read,
       dt: projected.columns(inner + keys..<inner + keys + sizes.heads),
-      heads: state.gates.isEmpty ? heads : zip(state.gates, heads).map { $0.applied(to: $1) },
+      heads: heads.applied(state.gates),
       skip: skip, state: state.matrix(Self.recurrence), pending: state.doubles(Self.pending),
       total: state.doubles(Self.total), groups: sizes.groups, outputs: outputs)
     guard outputs > 0 else { return residual }
@@ -146,8 +147,7 @@ package struct Mamba2Mixer: Mixer {
 
   private func convolve(_ x: Matrix, _ channels: Range<Int>, _ state: MixerState, _ operations: Operations) -> Matrix {
     operations.causalConvolution(
-      x, window: state.matrix(Self.window).columns(channels), weight: convolution.columns(channels),
-      bias: convolutionBias?.columns(channels))
+      x, window: state.matrix(Self.window).columns(channels), weight: convolution.channels(channels))
   }
 
   package var gaugedHeads: Int { sizes.heads }

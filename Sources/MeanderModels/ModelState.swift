@@ -9,7 +9,7 @@ package final class ModelState: @unchecked Sendable {
   // Safe as Sendable: one session owns a state and lends it to one job at a time.
   package let layout: StateLayout
   package private(set) var position: Int64 = 0
-  let storage: Storage
+  package let storage: Storage
 
   /// The state before the first token: all zeros.
   package init(layout: StateLayout) {
@@ -52,6 +52,9 @@ package final class ModelState: @unchecked Sendable {
     guard bytes.count == region.byteCount else {
       throw MeanderError(.badData, "holds \(bytes.count) bytes instead of \(region.byteCount)", at: region.name)
     }
-    storage.setBytes(at: region.offset, bytes)
+    replace(region, bytes)
   }
+
+  /// The same for bytes that came from this very region.
+  func replace(_ region: StateRegion, _ bytes: [UInt8]) { storage.setBytes(at: region.offset, bytes) }
 }

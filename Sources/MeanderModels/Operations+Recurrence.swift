@@ -12,21 +12,26 @@ extension Operations {
   ///   - state: (H·N) × P, to be multiplied by exp(pending).
   ///   - pending, total: per head, the log-decay that is not yet in the state, and that since the start.
   package func selectiveScan(
-    x: Matrix, b: Matrix, c: Matrix, dt: Matrix, heads: [HeadGate], skip: Matrix, state: Matrix, pending: Doubles,
+    x: Matrix, b: Matrix, c: Matrix, dt: Matrix, heads: HeadGates, skip: Matrix, state: Matrix, pending: Doubles,
     total: Doubles, groups: Int, outputs: Int
   ) -> Matrix {
     let y = arena.matrix(rows: outputs, columns: x.columns)
     switch form {
     case .scan:
       let gates = arena.matrix(rows: dt.rows, columns: 3 * dt.columns)
-      kernels.gates(dt, heads: heads, pending: pending, total: total, into: gates)
+      kernels.gates(dt, heads: heads.gates, pending: pending, total: total, into: gates)
       kernels.selectiveScan(
         x: x, b: b, c: outputs > 0 ? c : nil, gates: gates, skip: skip, state: state, groups: groups, outputs: outputs,
         into: outputs > 0 ? y : nil)
     case .naive:
-      naiveScan(x: x, b: b, c: c, dt: dt, heads: heads, skip: skip, state: state, pending: pending, total: total, groups: groups, into: y)
+      naiveScan(
+        x: x, b: b, c: c, dt: dt, heads: heads.gates, skip: skip, state: state, pending: pending, total: total,
+        groups: groups, into: y)
+    case .chunk:
+      chunkScan(
+        ScanOperands(x: x, b: b, c: c, dt: dt, heads: heads, skip: skip, groups: groups), state: state, pending: pending,
+        total: total, into: y)
     }
-    tape?.record(.recurrence)
     return y
   }
 
@@ -42,15 +47,15 @@ extension Operations {
     x: Matrix, dt: Matrix, rate: Matrix, b: Matrix, c: Matrix, skip: Matrix, state: Matrix, outputs: Int
   ) -> Matrix {
     let y = arena.matrix(rows: outputs, columns: x.columns)
+    tape?.block("Mamba-1's scan")
     switch form {
-    case .scan:
+    case .scan, .chunk:
       kernels.channelScan(
         x: x, dt: dt, rate: rate, b: b, c: outputs > 0 ? c : nil, skip: skip, state: state, outputs: outputs,
         into: outputs > 0 ? y : nil)
     case .naive:
       naiveScan(x: x, dt: dt, rate: rate, b: b, c: c, skip: skip, state: state, into: y)
     }
-    tape?.record(.recurrence)
     return y
   }
 }

@@ -7,6 +7,8 @@ package enum RecurrenceForm: String, Sendable, CaseIterable {
   case naive
   /// Token by token with the state in cache: what streams. Its bits do not depend on how the input was cut.
   case scan
+  /// By products of matrices inside chunks of tokens, the state handed on between them: what trains.
+  case chunk
 }
 
 /// What a mixer reads: T normalised rows of width D, or tokens whose first projection stands in a table.
@@ -33,11 +35,21 @@ package struct Operations {
   package let arena: Arena
   package var form = RecurrenceForm.scan
   package var tape: Tape?
+  /// How many times in a row the recurrent states are moved by these tokens, whose outputs are those of the first time: the
+  /// affine power of a stretch that repeats itself, exact where the inputs of a layer repeat themselves. For training alone.
+  package var repeats = 1
+  /// Whether blocks are computed again on the way back, instead of being kept.
+  package var recomputes = false
+  /// What training drops, if anything.
+  package var dropped: Dropout?
+  /// Where the time goes; measured on the way back, and where training asks on the way forth.
+  package var clock = KernelClock()
 
+  /// With a tape, the recurrence is computed in chunks.
   package init(kernels: Kernels, arena: Arena, form: RecurrenceForm = .scan, tape: Tape? = nil) {
     self.kernels = kernels
     self.arena = arena
-    self.form = form
+    self.form = tape == nil ? form : .chunk
     self.tape = tape
   }
 
@@ -51,7 +63,7 @@ package struct Operations {
     } else {
       kernels.product(input.rows, weight.packed, bias: weight.bias, into: y, adding: false)
     }
-    tape?.record(.product)
+    recordProduct(input.rows, weight, y)
     return y
   }
 
@@ -68,7 +80,7 @@ package struct Operations {
       y.copy(from: residual)
     }
     kernels.product(x, weight.packed, bias: weight.bias, into: y, adding: true)
-    tape?.record(.product)
+    recordProduct(x, weight, y, residual: residual)
     return y
   }
 
@@ -76,7 +88,7 @@ package struct Operations {
   package func embed(_ tokens: ArraySlice<Int32>, _ weight: Weight) -> Matrix {
     let y = arena.matrix(rows: tokens.count, columns: weight.packed.inner)
     kernels.embed(tokens, weight.packed, into: y)
-    tape?.record(.embedding)
+    recordEmbedding(tokens, weight, y)
     return y
   }
 
@@ -84,7 +96,7 @@ package struct Operations {
   package func rootMeanSquareNorm(_ x: Matrix, weight: Matrix, epsilon: Float) -> Matrix {
     let y = arena.matrix(rows: x.rows, columns: x.columns)
     kernels.rootMeanSquareNorm(x, weight: weight, epsilon: epsilon, groups: 1, into: y)
-    tape?.record(.norm)
+    recordNorm(x, gate: nil, weight: weight, epsilon: epsilon, groups: 1, y)
     return y
   }
 
@@ -92,7 +104,7 @@ package struct Operations {
   package func gatedRootMeanSquareNorm(_ x: Matrix, gate z: Matrix, weight: Matrix, epsilon: Float, groups: Int) -> Matrix {
     let y = arena.matrix(rows: x.rows, columns: x.columns)
     kernels.gatedRootMeanSquareNorm(x, gate: z, weight: weight, epsilon: epsilon, groups: groups, into: y)
-    tape?.record(.norm)
+    recordNorm(x, gate: z, weight: weight, epsilon: epsilon, groups: groups, y)
     return y
   }
 
@@ -100,7 +112,7 @@ package struct Operations {
   package func multiplySilu(_ x: Matrix, gate z: Matrix) -> Matrix {
     let y = arena.matrix(rows: x.rows, columns: x.columns)
     kernels.multiplySilu(x, gate: z, into: y)
-    tape?.record(.activation)
+    tape?.block("x · silu(z)")
     return y
   }
 
@@ -108,22 +120,23 @@ package struct Operations {
   package func softplus(_ x: Matrix, bias: Matrix?) -> Matrix {
     let y = arena.matrix(rows: x.rows, columns: x.columns)
     kernels.softplus(x, bias: bias, into: y)
-    tape?.record(.activation)
+    tape?.block("softplus")
     return y
   }
 
   /// The causal depthwise convolution of width K with silu behind it, T × C.
   ///
   /// `window` (K × C) holds the last K inputs, oldest first; the oldest is kept for other frameworks' sake alone.
-  package func causalConvolution(_ x: Matrix, window: Matrix, weight: Matrix, bias: Matrix?) -> Matrix {
+  package func causalConvolution(_ x: Matrix, window: Matrix, weight: ConvolutionWeight) -> Matrix {
     let y = arena.matrix(rows: x.rows, columns: x.columns)
     let width = window.rows
     guard x.rows > 0 else { return y }
     let oldest = window.rows(0..<1)
     let next = x.rows < width ? window.rows(x.rows..<x.rows + 1) : x.rows(x.rows - width..<x.rows - width + 1)
     oldest.copy(from: next)
-    kernels.causalConvolution(x, taps: window.rows(1..<width), weight: weight, bias: bias, silu: true, into: y)
-    tape?.record(.convolution)
+    let taps = window.rows(1..<width)
+    recordConvolution(x, taps: taps, weight: weight, y)
+    kernels.causalConvolution(x, taps: taps, weight: weight.taps, bias: weight.bias, silu: true, into: y)
     return y
   }
 }

@@ -18,7 +18,7 @@ import Testing
     for example in examples {
       let result = try Command.shell(example, in: scratch)
       #expect(result.status == 0, "\(example): \(result.errors)")
-      let isSilent = example.contains("--snapshot") || example.contains("-o ")
+      let isSilent = example.contains("--snapshot") || example.contains("-o ") || example.contains(" train ")
       #expect(result.output.isEmpty == isSilent, "\(example)")
     }
   }
@@ -30,6 +30,14 @@ import Testing
     let notes = String(repeating: "The meeting is on Monday at noon. ", count: 8)
     try scratch.write(
       "notes.txt", Array((notes + "The pass key is 48213. Remember it. 48213 is the pass key. " + notes).utf8))
+    try scratch.write(
+      "recipe.json",
+      Array(
+        """
+        {"model": {"model_type": "mamba2", "vocab_size": 256, "hidden_size": 16, "num_hidden_layers": 1, "state_size": 8,
+         "num_heads": 2, "head_dim": 16, "n_groups": 1, "tie_word_embeddings": true}, "data": [{"source": "strided", "path": "app.log"}],
+         "batch": 2, "length": 32, "steps": 12, "output": "run"}
+        """.utf8))
     try scratch.write("ids.json", Array("[1, 2, 3, 4, 5, 6, 7, 8]".utf8))
     try FileManager.default.copyItem(atPath: Fixture.path("mamba2-tied"), toPath: scratch.path("model"))
     for name in ["notes.state", "a.state", "b.state"] {

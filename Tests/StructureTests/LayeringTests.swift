@@ -21,7 +21,7 @@ private let layers = [
 }
 
 @Test func systemLibrariesEnterThroughOneTargetEach() throws {
-  let owners = ["COpenBLAS": "MeanderTraining", "CFFTW": "MeanderLongConvolution"]
+  let owners = ["CFFTW": "MeanderLongConvolution"]
   for source in try Repository.sources(below: "Sources", endings: [".swift"]) {
     for module in Repository.imports(of: source) {
       guard let owner = owners[module] else { continue }

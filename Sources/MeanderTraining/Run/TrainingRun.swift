@@ -1,0 +1,126 @@
+import MeanderErrors
+import MeanderFiles
+import MeanderKernels
+import MeanderModels
+
+/// A recipe carried out: steps, a line of the log for each, checkpoints, evaluations, and in the end the model.
+///
+/// Below the recipe's output folder: `log.jsonl`, `checkpoint-STEP.safetensors` (the newest two), and the finished model.
+public final class TrainingRun {
+  /// How a run ended.
+  public enum Ending: Sendable { case finished, interrupted }
+
+  public let trainer: Trainer
+  private let folder: String
+  private let log: OutputFile
+  private var evaluator: Evaluator?
+
+  /// Prepares a run, from its beginning or from its newest checkpoint that is whole.
+  ///
+  /// A fresh run refuses a folder that holds checkpoints; a resumed one without any starts from the beginning. The log is cut
+  /// back to the step that the run goes on from.
+  public init(_ recipe: Recipe, threads: Int, resumes: Bool) throws {
+    let folder = recipe.resolvedOutput
+    self.folder = folder
+    try Folder.make(folder)
+    let checkpoints = try Self.checkpoints(in: folder)
+    guard resumes || checkpoints.isEmpty else {
+      throw MeanderError(
+        .badRequest, "a run of this recipe has been here before", at: folder,
+        remedy: "Go on with --resume, or remove the folder to begin again.")
+    }
+    trainer = try Self.trainer(recipe, threads: threads, checkpoints: checkpoints.map { "\(folder)/\($0.name)" })
+    if let evaluation = recipe.evaluation { evaluator = try Evaluator(evaluation, trainer) }
+    let logPath = "\(folder)/log.jsonl"
+    let kept = try Self.lines(of: logPath, through: trainer.step)
+    log = try OutputFile(logPath)
+    try log.truncate(to: kept)
+  }
+
+  /// The run at its newest checkpoint; a damaged one is passed over for the one before it.
+  private static func trainer(_ recipe: Recipe, threads: Int, checkpoints: [String]) throws -> Trainer {
+    var failure: MeanderError?
+    for path in checkpoints {
+      let trainer = try Trainer(recipe, threads: threads)
+      do {
+        try trainer.restore(checkpoint: path)
+        return trainer
+      } catch let error as MeanderError where error.code == .badData {
+        failure = failure ?? error
+      }
+    }
+    if let failure { throw failure }
+    return try Trainer(recipe, threads: threads)
+  }
+
+  /// Steps until the recipe's last one.
+  ///
+  /// - Parameters:
+  ///   - shouldStop: asked after each step; a run that is stopped writes a checkpoint first.
+  ///   - visit: called after each step.
+  public func run(shouldStop: () -> Bool, visit: (Trainer.Report) throws -> Void) throws -> Ending {
+    let recipe = trainer.recipe
+    let clock = ContinuousClock()
+    var written = clock.now
+    while trainer.step < recipe.steps {
+      let report = try trainer.advance()
+      var line = report.json
+      if let evaluation = recipe.evaluation, let evaluator,
+        trainer.step % evaluation.every == 0 || trainer.step == recipe.steps
+      {
+        line.append(("evaluation", JSON(try evaluator.measure(trainer))))
+      }
+      try log.append(JSON(line).write() + [0x0a])
+      try log.flush()
+      try visit(report)
+      let stops = shouldStop()
+      let isDue = recipe.checkpointSteps > 0 && trainer.step % recipe.checkpointSteps == 0
+      if stops || isDue || written.duration(to: clock.now) >= .seconds(recipe.checkpointSeconds) || trainer.step == recipe.steps {
+        try checkpoint()
+        written = clock.now
+      }
+      if stops, trainer.step < recipe.steps { return .interrupted }
+    }
+    try trainer.export(to: folder)
+    return .finished
+  }
+
+  private func checkpoint() throws {
+    let digits = String(trainer.step)
+    let name = "checkpoint-" + String(repeating: "0", count: max(0, 9 - digits.count)) + digits + ".safetensors"
+    try trainer.write(checkpoint: "\(folder)/\(name)")
+    for old in try Self.checkpoints(in: folder).dropFirst(2) { try Folder.remove("\(folder)/\(old.name)") }
+  }
+
+  /// The checkpoints of a folder, the newest first.
+  private static func checkpoints(in folder: String) throws -> [(name: String, step: Int)] {
+    try Folder.names(in: folder).compactMap { name in
+      guard name.hasPrefix("checkpoint-"), name.hasSuffix(".safetensors") else { return nil }
+      return Int(name.dropFirst("checkpoint-".count).dropLast(".safetensors".count)).map { (name, $0) }
+    }.sorted { $0.step > $1.step }
+  }
+
+  /// How many bytes of the log tell of steps up to `step`.
+  private static func lines(of path: String, through step: Int) throws -> Int64 {
+    guard step > 0, let bytes = try? FileBytes.mapping(path).copy() else { return 0 }
+    var kept = 0
+    for line in bytes.split(separator: 0x0a, omittingEmptySubsequences: false).dropLast() {
+      guard let json = try? JSON.parse(FileBytes(Array(line), path: path)), let number = json["step"]?.integer, number <= step
+      else { break }
+      kept += line.count + 1
+    }
+    return Int64(kept)
+  }
+}
+
+extension Trainer.Report {
+  /// The report's line of the log.
+  var json: [(String, JSON)] {
+    [
+      ("step", JSON(step)), ("loss", JSON(loss)), ("accuracy", JSON(accuracy)), ("learning_rate", JSON(learningRate)),
+      ("gradient_norm", JSON(gradientNorm)), ("tokens", JSON(tokens)),
+      ("tokens_per_second", JSON(seconds > 0 ? Double(tokens) / seconds : 0)),
+      ("shares", JSON(shares.map { ($0.kind, JSON($0.share)) })),
+    ]
+  }
+}
