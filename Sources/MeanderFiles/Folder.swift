@@ -40,6 +40,23 @@ package enum Folder {
     return names.sorted()
   }
 
+  /// Every regular file at or below `paths`, in the paths' order and by name within a folder; names that begin with a point are
+  /// left out. Throws `.notFound` for a path where nothing is.
+  package static func files(below paths: [String]) throws -> [String] {
+    var found: [String] = []
+    for path in paths {
+      guard let status = FileStatus(path) else {
+        throw MeanderError(.notFound, "there is no such file or folder", at: path, remedy: "Check the path.")
+      }
+      if status.isDirectory {
+        found += try files(below: try names(in: path).filter { !$0.hasPrefix(".") }.map { "\(path)/\($0)" })
+      } else if status.isRegular {
+        found.append(path)
+      }
+    }
+    return found
+  }
+
   /// Removes a file; one that is not there is as good as removed.
   package static func remove(_ path: String) throws {
     guard unlink(path) == 0 || errno == ENOENT else {

@@ -26,6 +26,11 @@ package final class InputReader: Sendable {
     try self.init(descriptor, path, closes: true)
   }
 
+  /// An open descriptor, which is closed with the reader.
+  convenience init(descriptor: CInt, _ name: String) throws {
+    try self.init(FileDescriptor(rawValue: descriptor), name, closes: true)
+  }
+
   private init(_ descriptor: FileDescriptor, _ name: String, closes: Bool) throws {
     self.descriptor = descriptor
     self.name = name

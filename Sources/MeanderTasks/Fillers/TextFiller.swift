@@ -17,16 +17,12 @@ package struct TextFiller: Filler {
   /// How many bytes there are to draw from.
   package var byteCount: Int { files.last?.end ?? 0 }
 
-  /// Takes the sizes of the files at `paths`. Throws `.notFound` where one is missing, and `.badData` where all are empty.
+  /// Takes the sizes of the files at and below `paths`. Throws `.notFound` where one is missing, and `.badData` where all are
+  /// empty.
   package init(_ paths: [String]) throws {
     var files: [File] = []
-    for path in paths {
-      guard let status = FileStatus(path) else {
-        throw MeanderError(.notFound, "there is no such file", at: path, remedy: "Check the path.")
-      }
-      guard status.isRegular else {
-        throw MeanderError(.inputOutput, "this is not a regular file", at: path, remedy: "Name files to take filler from.")
-      }
+    for path in try Folder.files(below: paths) {
+      guard let status = FileStatus(path) else { continue }
       if status.size > 0 { files.append(File(path: path, end: (files.last?.end ?? 0) + Int(status.size))) }
     }
     guard !files.isEmpty else {

@@ -6,6 +6,7 @@ package enum DataSources {
   package static let all: [any DataSource.Type] = [
     StridedSource.self,
     TaskSource.self,
+    TextSource.self,
   ]
 
   /// The source that a recipe describes. Throws `.badData` for a kind that is not known, and for options that mean nothing.
