@@ -46,6 +46,10 @@ enum Examples {
       .init(purpose: "train, or go on with what was begun", line: "meander train recipe.json --resume"),
       .init(purpose: "a first look: ten steps on one thread", line: "meander train recipe.json --resume -t 1 --until 10"),
     ],
+    "plot": [
+      .init(purpose: "a training run", line: "meander plot log.jsonl -o log.svg"),
+      .init(purpose: "a measurement, on standard output", line: "meander plot report.json"),
+    ],
     "bench": [.init(purpose: "a quick look", line: "meander bench --prompt-tokens 64 --repetitions 2")],
   ]
 

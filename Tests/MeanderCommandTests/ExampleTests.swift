@@ -39,6 +39,8 @@ import Testing
          "batch": 2, "length": 32, "steps": 12, "output": "run"}
         """.utf8))
     try scratch.write("ids.json", Array("[1, 2, 3, 4, 5, 6, 7, 8]".utf8))
+    try scratch.write("log.jsonl", Array(#"{"step": 1, "loss": 5.5}"#.utf8))
+    try scratch.write("report.json", Array(#"{"results": [{"length": 1024, "accuracy": 0.9}]}"#.utf8))
     try FileManager.default.copyItem(atPath: Fixture.path("mamba2-tied"), toPath: scratch.path("model"))
     for name in ["notes.state", "a.state", "b.state"] {
       let saved = try Command.run(

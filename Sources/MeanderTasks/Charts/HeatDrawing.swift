@@ -1,7 +1,7 @@
 extension Drawing {
   /// Draws a heat map into a cell: a colored field for each value, with the value in it where there is room.
   mutating func draw(_ panel: HeatPanel, _ x: Double, _ y: Double, _ width: Double, _ height: Double) {
-    let left = x + 52 + (panel.rows.map { Self.width($0) }.max() ?? 0)
+    let left = x + 60 + (panel.rows.map { Self.width($0) }.max() ?? 0)
     let right = x + width - 22
     let top = y + 44
     let bottom = y + height - 58

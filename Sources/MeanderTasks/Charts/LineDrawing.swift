@@ -9,7 +9,7 @@ extension Drawing {
     let vertical = panel.vertical.fitted(
       to: shown.flatMap { $0.map(\.y) } + intervals.flatMap { [$0.lowerBound, $0.upperBound] }, tickCount: 5)
     let labels = vertical.ticks.map(panel.vertical.format)
-    let left = x + 52 + (labels.map { Self.width($0) }.max() ?? 0)
+    let left = x + (panel.vertical.label.isEmpty ? 36 : 60) + (labels.map { Self.width($0) }.max() ?? 0)
     let right = x + width - 22
     let entries = legend(of: panel)
     let top = y + (entries.isEmpty ? 44 : 68)
