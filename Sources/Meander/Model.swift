@@ -18,8 +18,8 @@ public final class Model: Sendable {
   public let tokenizer: Tokenizer
   /// Why text cannot be fed, where the files hold no tokenizer; ids still can.
   let missingTokenizer: MeanderError?
-  /// How `generate` draws where nothing else is asked for: what the model's `generation_config.json` says; greedy where
-  /// that is silent.
+  /// How `generate` draws where nothing else is asked for: what the model's `generation_config.json` says;
+  /// greedy where that is silent.
   public let generationDefaults: SamplingOptions
   /// Tokens that end a generation.
   public let endTokens: Set<Int32>
@@ -57,19 +57,19 @@ public final class Model: Sendable {
 }
 
 extension Model {
-  /// Loads a model: a shipped one that the program links by name, a directory or file, or a hub name (`org/name`) found
-  /// in the local hub cache.
+  /// Loads a model: a shipped one that the program links by name, a directory or file, or a hub name
+  /// (`org/name`) found in the local hub cache.
   ///
-  /// The weights are mapped, packed into the layout that the products read, and their pages released. O(weights). The
-  /// work is done on the engine's thread and waits its turn there.
+  /// The weights are mapped, packed into the layout that the products read, and their pages released.
+  /// O(weights). The work is done on the engine's thread and waits its turn there.
   ///
   /// - Parameters:
   ///   - nameOrPath: a shipped model's name, a path, or a hub name.
   ///   - engine: where the model computes; its memory limit counts the packed weights.
-  ///   - compute: `.fp32` (the same bits on every CPU) or `.bf16` (products in bfloat16 with fp32 sums: about half the
-  ///     memory and the time of decoding).
-  /// - Throws: `notFound` with the ways to name a model, `badData` for files that do not hold one (all missing,
-  ///   unexpected and mis-shaped tensors at once), `limit` before the memory limit would be passed.
+  ///   - compute: `.fp32` (the same bits on every CPU) or `.bf16` (products in bfloat16 with fp32 sums: about
+  ///     half the memory and the time of decoding).
+  /// - Throws: `notFound` with the ways to name a model, `badData` for files that do not hold one (all
+  ///   missing, unexpected and mis-shaped tensors at once), `limit` before the memory limit would be passed.
   public static func load(_ nameOrPath: String, engine: Engine, compute: Compute = .fp32) async throws -> Model {
     try await engine.perform { isCancelled -> Model? in
       if isCancelled { throw MeanderError(.cancelled, "loading was cancelled", at: nameOrPath) }
@@ -87,7 +87,8 @@ extension Model {
 
   /// The architecture: `mamba2`, say.
   public var architecture: String { language.facts.architecture }
-  /// A digest of the weights by value and of what they are shaped to: two models that agree in it are one model.
+  /// A digest of the weights by value and of what they are shaped to: two models that agree in it are one
+  /// model.
   public var fingerprint: String { language.fingerprint }
   /// Bytes of the packed weights.
   public var weightByteCount: Int { language.weightByteCount }
@@ -97,9 +98,12 @@ extension Model {
   public var vocabularyCount: Int { language.facts.vocabulary }
   /// How many numbers the weights hold.
   public var parameterCount: Int { language.facts.parameters }
-  /// What the model was made for: `language` (its surprise means something), `recall` (it answers what it read); empty
-  /// where its configuration does not say.
+  /// What the model was made for: `language` (its surprise means something), `recall` (it answers what it
+  /// read); empty where its configuration does not say.
   public var purposes: [String] { language.facts.intent.purposes }
   /// The longest stream that it was trained on with one state, in tokens, where its configuration says so.
   public var trainedLength: Int? { language.facts.intent.trainedLength }
+  /// How many tokens its answers have, where its configuration says that all have as many: 5 for a five-digit
+  /// key.
+  public var answerTokens: Int? { language.facts.intent.answerTokens }
 }

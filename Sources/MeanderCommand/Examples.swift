@@ -14,9 +14,10 @@ enum Examples {
     "ask": [
       .init(
         purpose: "read, then answer",
-        line: "meander ask -m passkey -n 5 'What is the pass key? The pass key is ' < notes.txt"),
+        line: "meander ask -m passkey 'What is the pass key? The pass key is ' < notes.txt"),
       .init(purpose: "keep what was read", line: "meander ask -n 20 --save notes.state 'In short: ' < notes.txt"),
-      .init(purpose: "ask it again without the input", line: "meander ask -n 20 --load notes.state 'In short: ' </dev/null"),
+      .init(
+        purpose: "ask it again without the input", line: "meander ask -n 20 --load notes.state 'In short: ' </dev/null")
     ],
     "run": [
       .init(purpose: "continue a text", line: "meander run -p 'The package ' -n 40"),

@@ -19,6 +19,11 @@ package protocol Architecture: Sendable {
   /// The language model's outer sizes.
   var shape: LanguageShape { get }
 
+  /// Everything that the configuration says about the arithmetic, as names and values: a part of the fingerprint.
+  ///
+  /// Each layout of a checkpoint gives the same text for the same model, and defaults are spelt out.
+  var arithmetic: String { get }
+
   /// Builds the blocks, naming every tensor with its shape.
   func build(from reader: WeightReader) throws -> Blocks
 
@@ -66,6 +71,8 @@ package struct ModelIntent: Sendable, Hashable {
   package var purposes: [String] = []
   /// The longest stream that it saw in training with one state, in tokens.
   package var trainedLength: Int?
+  /// How many tokens an answer of it has, where they all have as many.
+  package var answerTokens: Int?
 
   package init() {}
 
@@ -74,6 +81,7 @@ package struct ModelIntent: Sendable, Hashable {
     guard var object = try configuration.object("meander") else { return }
     purposes = try object.strings("purposes", [])
     trainedLength = try object.optionalInteger("trained_length", in: 1...Int(Int32.max))
+    answerTokens = try object.optionalInteger("answer_tokens", in: 1...Int(Int32.max))
     try object.finish()
   }
 }

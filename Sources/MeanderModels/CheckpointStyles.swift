@@ -14,8 +14,25 @@ enum HuggingFaceKeys {
   ]
 }
 
+/// An architecture whose checkpoints come in Hugging Face's layout and in the original one of state-spaces.
+package protocol ArchitectureInTwoLayouts: Architecture {
+  init(huggingFace configuration: inout Configuration) throws
+  init(original configuration: inout Configuration) throws
+}
+
+extension ArchitectureInTwoLayouts {
+  package init(_ configuration: inout Configuration) throws {
+    if configuration.has("ssm_cfg") {
+      try self.init(original: &configuration)
+    } else {
+      try self.init(huggingFace: &configuration)
+    }
+  }
+}
+
 extension LanguageShape {
-  /// The thin configuration of the original checkpoints, but for its `ssm_cfg`: the shape, and whether the head is tied.
+  /// The thin configuration of the original checkpoints, but for its `ssm_cfg`: the shape, and whether the
+  /// head is tied.
   static func original(_ configuration: inout Configuration, width: Int) throws -> (LanguageShape, Bool) {
     let vocabulary = try configuration.integer("vocab_size", in: 1...1 << 24)
     let multiple = try configuration.integer("pad_vocab_size_multiple", 8, in: 1...1 << 16)
@@ -31,14 +48,17 @@ extension LanguageShape {
 }
 
 extension WeightReader {
-  /// The Mamba family's checkpoint: `backbone.` with an embedding, layers of norm and mixer, and a final norm; then the head.
+  /// The Mamba family's checkpoint: `backbone.` with an embedding, layers of norm and mixer, and a final
+  /// norm; then the head.
   ///
   /// - Parameters:
-  ///   - embedding: what the embedding is called: `embedding` in the original layout, `embeddings` in Hugging Face's.
+  ///   - embedding: what the embedding is called: `embedding` in the original layout, `embeddings` in Hugging
+  ///     Face's.
   ///   - isTied: whether the embedding makes the logits, too; the file may hold a copy of it then.
   ///   - mixer: builds a layer's mixer, whose tensors' names begin with what it is given.
   func backbone(
-    _ shape: LanguageShape, embedding name: String, isTied: Bool, epsilon: Float, mixer: (_ prefix: String) throws -> any Mixer
+    _ shape: LanguageShape, embedding name: String, isTied: Bool, epsilon: Float,
+    mixer: (_ prefix: String) throws -> any Mixer
   ) throws -> Blocks {
     let (rows, width) = (shape.vocabulary, shape.width)
     let embedding = try weight("backbone.\(name).weight", outputs: rows, inner: width)

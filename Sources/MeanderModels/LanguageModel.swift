@@ -15,7 +15,7 @@ package final class LanguageModel: Sendable {
   package let facts: ModelFacts
   package let layout: StateLayout
   package let compute: Compute
-  /// A digest of the weights by value and of the configuration; two models that agree in it are one model.
+  /// A digest of the weights by value and of the arithmetic; two models that agree in it are one model.
   package let fingerprint: String
   /// Bytes of the weights as they lie packed, with tables.
   package let weightByteCount: Int
@@ -72,7 +72,8 @@ package final class LanguageModel: Sendable {
     hidden = layout.append("hidden", .f32, [shape.width])
     self.layout = layout
     self.compute = compute
-    fingerprint = reader.fingerprint
+    let arithmetic = "\(type.name) \(architecture.arithmetic)"
+    fingerprint = Fingerprint(weights: reader.fingerprint, arithmetic: arithmetic).hexadecimal
     self.blocks = Self.tabulated(blocks, shape: shape, table: table, compute: compute)
     let tables = shape.vocabulary <= Self.largestTable ? self.blocks.layers[0].mixer.tableByteCount : 0
     weightByteCount = reader.byteCount + tables

@@ -2,8 +2,9 @@ import MeanderErrors
 import MeanderFiles
 import MeanderKernels
 
-/// Mamba language models (Gu and Dao 2023), in the layout of Hugging Face and in the original one of state-spaces.
-package struct Mamba1: Architecture {
+/// Mamba language models (Gu and Dao 2023), in the layout of Hugging Face and in the original one of
+/// state-spaces.
+package struct Mamba1: ArchitectureInTwoLayouts {
   package static let name = "mamba"
 
   package static func recognizes(_ configuration: JSON) -> Bool {
@@ -19,15 +20,7 @@ package struct Mamba1: Architecture {
   /// The original layout names the embedding in the singular.
   let embeddingName: String
 
-  package init(_ configuration: inout Configuration) throws {
-    if configuration.has("ssm_cfg") {
-      try self.init(original: &configuration)
-    } else {
-      try self.init(huggingFace: &configuration)
-    }
-  }
-
-  private init(huggingFace configuration: inout Configuration) throws {
+  package init(huggingFace configuration: inout Configuration) throws {
     let width = try configuration.integer("hidden_size", 768, in: 1...1 << 20)
     let expansion = try configuration.integer("expand", 2, in: 1...64)
     epsilon = Float(try configuration.float("layer_norm_epsilon", 1e-5, in: 0...1))
@@ -48,7 +41,7 @@ package struct Mamba1: Architecture {
     configuration.ignore(HuggingFaceKeys.withoutMeaning + HuggingFaceKeys.mambaTraining)
   }
 
-  private init(original configuration: inout Configuration) throws {
+  package init(original configuration: inout Configuration) throws {
     let width = try configuration.integer("d_model", in: 1...1 << 20)
     guard var layer = try configuration.object("ssm_cfg") else { throw configuration.failure("ssm_cfg", "is missing") }
     epsilon = 1e-5
@@ -62,6 +55,14 @@ package struct Mamba1: Architecture {
     try layer.finish()
     (shape, isTied) = try LanguageShape.original(&configuration, width: width)
     embeddingName = "embedding"
+  }
+
+  package var arithmetic: String {
+    """
+    layers \(shape.layers) width \(mixer.width) inner \(mixer.inner) state \(mixer.stateSize) \
+    rank \(mixer.timeStepRank) convolution \(mixer.convolutionWidth) epsilon \(epsilon) bias \(mixer.hasProjectionBias) \
+    \(mixer.hasConvolutionBias) tied \(isTied)
+    """
   }
 
   package func build(from reader: WeightReader) throws -> Blocks {

@@ -2,8 +2,9 @@ import MeanderErrors
 import MeanderFiles
 import MeanderKernels
 
-/// Mamba-2 language models (Dao and Gu 2024), in the layout of Hugging Face and in the original one of state-spaces.
-package struct Mamba2: Architecture {
+/// Mamba-2 language models (Dao and Gu 2024), in the layout of Hugging Face and in the original one of
+/// state-spaces.
+package struct Mamba2: ArchitectureInTwoLayouts {
   package static let name = "mamba2"
 
   package static func recognizes(_ configuration: JSON) -> Bool {
@@ -18,15 +19,7 @@ package struct Mamba2: Architecture {
   /// The original layout names the embedding in the singular.
   let embeddingName: String
 
-  package init(_ configuration: inout Configuration) throws {
-    if configuration.has("ssm_cfg") {
-      try self.init(original: &configuration)
-    } else {
-      try self.init(huggingFace: &configuration)
-    }
-  }
-
-  private init(huggingFace configuration: inout Configuration) throws {
+  package init(huggingFace configuration: inout Configuration) throws {
     let width = try configuration.integer("hidden_size", 4096, in: 1...1 << 20)
     let expansion = try configuration.integer("expand", 2, in: 1...64)
     let headWidth = try configuration.integer("head_dim", 64, in: 1...1 << 16)
@@ -52,7 +45,7 @@ package struct Mamba2: Architecture {
     try check(inner: expansion * width, configuration)
   }
 
-  private init(original configuration: inout Configuration) throws {
+  package init(original configuration: inout Configuration) throws {
     let width = try configuration.integer("d_model", in: 1...1 << 20)
     guard var layer = try configuration.object("ssm_cfg") else { throw configuration.failure("ssm_cfg", "is missing") }
     let expansion = try layer.integer("expand", 2, in: 1...64)
@@ -85,6 +78,15 @@ package struct Mamba2: Architecture {
     guard mixer.heads.isMultiple(of: mixer.groups) else {
       throw configuration.failure("n_groups", "is \(mixer.groups), which \(mixer.heads) heads cannot share")
     }
+  }
+
+  package var arithmetic: String {
+    """
+    layers \(shape.layers) width \(mixer.width) heads \(mixer.heads) head \(mixer.headWidth) state \(mixer.stateSize) \
+    groups \(mixer.groups) convolution \(mixer.convolutionWidth) epsilon \(epsilon) gated \(mixer.epsilon) \
+    step \(mixer.timeStepLimit.lowerBound) \(mixer.timeStepLimit.upperBound) bias \(mixer.hasProjectionBias) \
+    \(mixer.hasConvolutionBias) tied \(isTied)
+    """
   }
 
   package func build(from reader: WeightReader) throws -> Blocks {

@@ -37,7 +37,10 @@ private let layers = [
 }
 
 @Test func unsafeCodeStaysInKernelsAndFiles() throws {
-  let words = ["UnsafePointer", "UnsafeMutablePointer", "UnsafeRaw", "UnsafeMutableRaw", "UnsafeBuffer", "UnsafeMutableBuffer", "unsafeBitCast", "withUnsafe"]
+  let words = [
+    "UnsafePointer", "UnsafeMutablePointer", "UnsafeRaw", "UnsafeMutableRaw", "UnsafeBuffer", "UnsafeMutableBuffer",
+    "unsafeBitCast", "withUnsafe"
+  ]
   for source in try Repository.sources(below: "Sources", endings: [".swift"]) {
     if source.path.hasPrefix("Sources/MeanderKernels/") || source.path.hasPrefix("Sources/MeanderFiles/") { continue }
     for (number, line) in source.lines.enumerated() where words.contains(where: { line.contains($0) }) {

@@ -9,9 +9,9 @@ struct AskCommand: AsyncParsableCommand {
     discussion: Examples.discussion(
       "ask",
       """
-      Every question is put to a fork of the same state, so none knows of another. A question is fed as it stands: \
-      whether it should end in a space depends on the model. One answer a line; an answer ends at its first line break \
-      unless --stop says otherwise.
+      Every question is put to a fork of the same state, so none knows of another. A question is fed as it \
+      stands: whether it should end in a space depends on the model. One answer a line; an answer ends at \
+      its first line break unless --stop says otherwise.
       """))
 
   @Argument(help: "What to ask.")
@@ -21,17 +21,21 @@ struct AskCommand: AsyncParsableCommand {
   @OptionGroup var state: StateOptions
   @OptionGroup var format: FormatOptions
 
-  @Option(name: [.customShort("n"), .long], parsing: .unconditional, help: "The longest answer in tokens; -1 for no bound.")
-  var maxTokens = 64
+  @Option(
+    name: [.customShort("n"), .long], parsing: .unconditional,
+    help: "The longest answer in tokens; -1 for no bound (default: what the model was made for, else 64).")
+  var maxTokens: Int?
 
-  @Option(parsing: .unconditionalSingleValue, help: "End an answer where this text appears, in place of a line break (may be repeated).")
+  @Option(
+    parsing: .unconditionalSingleValue,
+    help: "End an answer where this text appears, in place of a line break (may be repeated).")
   var stop: [String] = []
 
   @OptionGroup(title: "Sampling") var sampling: SamplingArguments
 
   func validate() throws {
     if question.isEmpty { throw ValidationError("Please give at least one question.") }
-    if maxTokens < -1 { throw ValidationError("Please give -n a number of tokens, or -1 for no bound.") }
+    if let maxTokens, maxTokens < -1 { throw ValidationError("Please give -n a number of tokens, or -1 for no bound.") }
   }
 
   func run() async throws {
@@ -71,7 +75,8 @@ struct AskCommand: AsyncParsableCommand {
     var text = ""
     var tokens = 0
     let stops = stop.isEmpty ? ["\n"] : stop
-    for try await token in fork.generate(options, maximumTokens: maxTokens < 0 ? nil : maxTokens, stop: stops) {
+    let bound = maxTokens ?? session.model.answerTokens ?? 64
+    for try await token in fork.generate(options, maximumTokens: bound < 0 ? nil : bound, stop: stops) {
       if Signals.interruptCount > 0 { throw Interrupted() }
       text += token.text
       tokens += 1

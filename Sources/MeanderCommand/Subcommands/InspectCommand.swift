@@ -10,8 +10,9 @@ struct InspectCommand: AsyncParsableCommand {
     discussion: Examples.discussion(
       "inspect",
       """
-      The regime comes from published fits over six models, for Mamba-2 trained long enough (arXiv 2410.07145): \
-      the training length from which a state of this size forgets, and the length over which it recalls a key.
+      The regime comes from published fits over six models, for Mamba-2 trained long enough (arXiv \
+      2410.07145): the training length from which a state of this size forgets, and the length over which it \
+      recalls a key.
       """))
 
   @Argument(help: ArgumentHelp("The model, in place of -m.", valueName: "model"))
@@ -84,6 +85,7 @@ struct ModelReport {
       }
       row.array("purposes") { list in model.purposes.forEach { list.element(string: $0) } }
       model.trainedLength.map { row.field("trained_length", $0) }
+      model.answerTokens.map { row.field("answer_tokens", $0) }
       row.field("fingerprint", model.fingerprint)
       row.object("regime") { regime.write(to: &$0) }
     }
