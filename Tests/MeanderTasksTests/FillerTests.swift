@@ -101,6 +101,14 @@ import Testing
     #expect(total == 1_000_000)
   }
 
+  @Test func aFolderStandsForItsFiles() throws {
+    let listed = try filler("text")
+    _ = try SnippetFiller(folder("snippets"))
+    try AtomicFile.write(folder("snippets"), bytes: [])
+    var (a, b) = (try listed.run(TaskGenerator(seed: 5)), try TextFiller([folder.path]).run(TaskGenerator(seed: 5)))
+    #expect(try a.next(5000) == b.next(5000))
+  }
+
   @Test func missingAndEmptyFilesAreErrors() throws {
     #expect(throws: MeanderError.self) { try TextFiller([folder("absent")]) }
     try AtomicFile.write(folder("empty"), bytes: [])

@@ -56,7 +56,7 @@ package struct NeedleTask: RecallTask {
 
     var statements = (0..<count).flatMap { name in numbers[name].map { (name, $0) } }
     statements = generator.draw(statements.count, of: statements)
-    // The order of telling is the order of answering.
+    // Names in the order of the question, the numbers of each in the order in which they were said.
     let answers = asked.flatMap { name in statements.filter { $0.0 == name }.map(\.1) }
     let stretches = stretches(filler, statements.map(\.0), asked: asked[0], depth, &generator)
 
@@ -118,9 +118,9 @@ extension NeedleTask {
     let list = Self.list(names)
     if isRuler {
       return isSingle
-        ? "\nWhat is the special magic number for \(list) mentioned in the provided text? "
+        ? "What is the special magic number for \(list) mentioned in the provided text? "
           + "The special magic number for \(list) mentioned in the provided text is"
-        : "\nWhat are all the special magic numbers for \(list) mentioned in the provided text? "
+        : "What are all the special magic numbers for \(list) mentioned in the provided text? "
           + "The special magic numbers for \(list) mentioned in the provided text are"
     }
     if isSingle {
