@@ -4,14 +4,14 @@ import MeanderKernels
 import MeanderModels
 
 /// One thread's share of a training step: gradients of its own, an arena, and the passes over samples.
-final class TrainingWorker: @unchecked Sendable {
+package final class TrainingWorker: @unchecked Sendable {
   // Safe as Sendable: one thread of the team uses it during a step, and the trainer between steps.
-  let kernels: Kernels
+  package let kernels: Kernels
   let clock = KernelClock()
   /// The gradient of every parameter, a twin of their storage.
-  let gradient: Storage
+  package let gradient: Storage
   /// The gradient of the state that a pass moves.
-  let stateGradient: Storage
+  package let stateGradient: Storage
   /// The sum of `stateGradient` over samples that began with a learned state, where one is learned.
   let initialGradient: Storage?
   private let model: TrainableModel
@@ -23,7 +23,7 @@ final class TrainingWorker: @unchecked Sendable {
   ///   - tapeTokens: how many tokens a tape may hold; a longer sample is gone back over in parts.
   ///   - trainsWeights: whether weights take gradients; a run that learns an initial state alone leaves them frozen.
   ///   - trainsState: whether an initial state is learned.
-  init(
+  package init(
     _ model: TrainableModel, blocks: Blocks, table: KernelTable, tapeTokens: Int, trainsWeights: Bool, trainsState: Bool
   ) {
     self.model = model
@@ -38,7 +38,7 @@ final class TrainingWorker: @unchecked Sendable {
   }
 
   /// Forgets the gradients of the last step.
-  func begin() {
+  package func begin() {
     gradient.clear(0..<gradient.byteCount)
     initialGradient?.clear(0..<model.layout.byteCount)
   }
@@ -52,11 +52,15 @@ final class TrainingWorker: @unchecked Sendable {
   }
 
   /// What a pass is told beside its sample.
-  struct Orders {
+  package struct Orders {
     /// The factor on every loss, which makes sums into means.
-    var scale: Float
-    var recomputes = false
-    var dropped: Dropout?
+    package var scale: Float
+    package var recomputes = false
+    package var dropped: Dropout?
+
+    package init(scale: Float, recomputes: Bool = false, dropped: Dropout? = nil) {
+      (self.scale, self.recomputes, self.dropped) = (scale, recomputes, dropped)
+    }
   }
 
   /// Moves `state` over a sample, and adds the gradient of its loss to `gradient`; `stateGradient` then holds that of the
@@ -64,7 +68,7 @@ final class TrainingWorker: @unchecked Sendable {
   ///
   /// A sample that no tape holds is gone back over in parts, from stored states on two levels: about 2·√n of them for n parts,
   /// and two more forwards. The gradient is the same, to rounding.
-  func learn(_ sample: Sample, state: ModelState, blocks: Blocks, _ orders: Orders) throws -> LossSum {
+  package func learn(_ sample: Sample, state: ModelState, blocks: Blocks, _ orders: Orders) throws -> LossSum {
     gradients.adopt(state.storage, twin: stateGradient)
     defer { gradients.forget(state.storage) }
     stateGradient.clear(0..<stateGradient.byteCount)
@@ -97,7 +101,7 @@ final class TrainingWorker: @unchecked Sendable {
   }
 
   /// Moves `state` over a sample: what its targets cost, and nothing learned.
-  func measure(_ sample: Sample, state: ModelState, blocks: Blocks) -> LossSum {
+  package func measure(_ sample: Sample, state: ModelState, blocks: Blocks) -> LossSum {
     var total = LossSum()
     for part in parts(of: sample) {
       for segment in part {
