@@ -3,8 +3,8 @@ import MeanderFiles
 
 /// One example of a task: what is read, what is left to filler, and what should be answered, in order.
 ///
-/// Training, measuring and streaming go by the same description. Filler is told by its length alone, so that an example of
-/// any length takes no memory.
+/// Training, measuring and streaming go by the same description. Filler is told by its length alone, so that an
+/// example of any length takes no memory.
 package struct Example: Sendable, Hashable {
   package enum Piece: Sendable, Hashable {
     case text([UInt8])

@@ -1,7 +1,7 @@
 /// Reads an example out, its filler filled in, in pieces of bounded size.
 ///
-/// All filler of an example is one run: the document that a needle interrupts goes on behind it. A stretch of filler ends
-/// in a line break, so that what follows stands on a line of its own, and never in the middle of a scalar.
+/// All filler of an example is one run: the document that a needle interrupts goes on behind it. A stretch of filler
+/// ends in a line break, so that what follows stands on a line of its own, and never in the middle of a scalar.
 package struct ExampleReader {
   package enum Part: Sendable, Hashable {
     case text([UInt8])

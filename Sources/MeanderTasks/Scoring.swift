@@ -11,7 +11,8 @@ package enum Scoring {
     return answer.isEmpty || output.contains(answer)
   }
 
-  /// The share of the parts of `answer` (set apart by commas or blanks) that occur in `output`: RULER's rule for several values.
+  /// The share of the parts of `answer` (set apart by commas or blanks) that occur in `output`: RULER's rule for
+  /// several values.
   package static func share(_ output: String, _ answer: String) -> Double {
     let parts = answer.split { $0 == "," || $0.isWhitespace }
     guard !parts.isEmpty else { return 1 }

@@ -1,8 +1,8 @@
 /// The random numbers of tasks and fillers: SplitMix64 (Steele, Lea and Flood 2014), the same draws from the same seed
 /// everywhere.
 ///
-/// Sample i of a seed starts its own generator, so that any sample is made without those before it. The draws below are our
-/// own rather than the standard library's, whose ways may change from release to release.
+/// Sample i of a seed starts its own generator, so that any sample is made without those before it. The draws below
+/// are our own rather than the standard library's, whose ways may change from release to release.
 package struct TaskGenerator: RandomNumberGenerator, Sendable, Equatable {
   private var state: UInt64
 

@@ -79,7 +79,8 @@ extension Drawing {
     add("<polygon points=\"\(list)\" \(color.fill("i"))/>")
   }
 
-  /// At most two points for each of some 600 columns, the lowest and the highest: a curve looks the same, a file stays small.
+  /// At most two points for each of some 600 columns, the lowest and the highest: a curve looks the same, a file
+  /// stays small.
   private static func thinned(_ points: [(Double, Double)]) -> [(Double, Double)] {
     let columns = 600
     guard points.count > 3 * columns else { return points }

@@ -1,8 +1,8 @@
 import MeanderErrors
 import MeanderFiles
 
-/// Real text: a run begins at a random line of a random file, longer files being likelier, and goes on through the files in
-/// their order, from the last to the first again.
+/// Real text: a run begins at a random line of a random file, longer files being likelier, and goes on through the
+/// files in their order, from the last to the first again.
 ///
 /// Files are mapped while a run reads them and never held, so that a corpus of any size costs no memory.
 package struct TextFiller: Filler {
@@ -17,8 +17,8 @@ package struct TextFiller: Filler {
   /// How many bytes there are to draw from.
   package var byteCount: Int { files.last?.end ?? 0 }
 
-  /// Takes the sizes of the files at and below `paths`. Throws `.notFound` where one is missing, and `.badData` where all are
-  /// empty.
+  /// Takes the sizes of the files at and below `paths`. Throws `.notFound` where one is missing, and `.badData` where
+  /// all are empty.
   package init(_ paths: [String]) throws {
     var files: [File] = []
     for path in try Folder.files(below: paths) {
@@ -95,7 +95,8 @@ package struct TextFiller: Filler {
 }
 
 extension Array {
-  /// The first place from which on `holds` is true, which it must be for all elements behind one for which it is. O(log n).
+  /// The first place from which on `holds` is true, which it must be for all elements behind one for which it is.
+  /// O(log n).
   func partitioningIndex(where holds: (Element) -> Bool) -> Int {
     var low = 0
     var high = count

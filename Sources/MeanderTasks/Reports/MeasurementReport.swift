@@ -1,8 +1,8 @@
 import MeanderErrors
 import MeanderFiles
 
-/// A measurement's report: a JSON object with `results`, rows of `length`, `accuracy`, and perhaps `depth`, `low`, `high`
-/// and `series`.
+/// A measurement's report: a JSON object with `results`, rows of `length`, `accuracy`, and perhaps `depth`, `low`,
+/// `high` and `series`.
 package struct MeasurementReport {
   private struct Row {
     let length: Double

@@ -1,5 +1,5 @@
-/// So many of so many where samples come in clusters: those whose filler is from one document are not independent, and an
-/// interval that takes them for it is too narrow.
+/// So many of so many where samples come in clusters: those whose filler is from one document are not independent,
+/// and an interval that takes them for it is too narrow.
 package struct ClusteredProportion: Sendable, Hashable {
   /// Each cluster's hits and samples.
   package let clusters: [Proportion]
@@ -25,7 +25,8 @@ package struct ClusteredProportion: Sendable, Hashable {
   package var samples: Int { clusters.reduce(0) { $0 + $1.samples } }
   package var rate: Double { Double(hits) / Double(samples) }
 
-  /// The variance of the rate by the ratio estimator (the sandwich): G/(G-1) · Σ (yᵢ - r nᵢ)² / n²; nil for one cluster.
+  /// The variance of the rate by the ratio estimator (the sandwich): G/(G-1) · Σ (yᵢ - r nᵢ)² / n²; nil for one
+  /// cluster.
   package var variance: Double? {
     guard clusters.count > 1 else { return nil }
     let groups = Double(clusters.count)

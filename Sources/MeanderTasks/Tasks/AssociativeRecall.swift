@@ -4,9 +4,9 @@ import MeanderFiles
 /// Multi-query associative recall (Arora and others 2023, "Zoology"): pairs of key and value, then every key again at
 /// growing distances, each followed by its value.
 ///
-/// Over bytes: keys are drawn from 1 to 127, values from 128 to 255, and 0 fills the gaps. A vocabulary of bytes thus holds 127
-/// pairs at most, where the paper has 8,192 tokens and up to 256 pairs. The gaps before the queries follow the paper's power
-/// law, p ~ g^(a - 1) with a = 0.01: most queries come soon, some late.
+/// Over bytes: keys are drawn from 1 to 127, values from 128 to 255, and 0 fills the gaps. A vocabulary of bytes thus
+/// holds 127 pairs at most, where the paper has 8,192 tokens and up to 256 pairs. The gaps before the queries follow
+/// the paper's power law, p ~ g^(a - 1) with a = 0.01: most queries come soon, some late.
 package struct AssociativeRecall: RecallTask {
   package static let name = "mqar"
   private static let exponent = 0.01

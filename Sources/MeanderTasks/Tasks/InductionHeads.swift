@@ -1,7 +1,7 @@
 import MeanderFiles
 
-/// A marker stands once among random symbols; when it comes again at the end, what followed it is to be said (Olsson and
-/// others 2022, as Fu and others 2022 and Gu and Dao 2023 measure it: trained at 256, asked at up to 2^20).
+/// A marker stands once among random symbols; when it comes again at the end, what followed it is to be said (Olsson
+/// and others 2022, as Fu and others 2022 and Gu and Dao 2023 measure it: trained at 256, asked at up to 2^20).
 ///
 /// Over bytes: symbols are lower-case letters, the marker is "#".
 package struct InductionHeads: RecallTask {

@@ -1,7 +1,7 @@
 import MeanderFiles
 
-/// Several named numbers in one haystack, and questions for some of them: multi-key, multi-value and multi-query needles as
-/// in RULER (Hsieh and others 2024), or with wordings of our own that vary.
+/// Several named numbers in one haystack, and questions for some of them: multi-key, multi-value and multi-query
+/// needles as in RULER (Hsieh and others 2024), or with wordings of our own that vary.
 package struct NeedleTask: RecallTask {
   package static let name = "needles"
 
@@ -78,7 +78,8 @@ package struct NeedleTask: RecallTask {
     String(generator.integer(in: 1...9)) + generator.digits(digits - 1)
   }
 
-  /// The filler before each statement and behind the last: cut uniformly, with the first statement of `asked` at `depth`.
+  /// The filler before each statement and behind the last: cut uniformly, with the first statement of `asked` at
+  /// `depth`.
   private func stretches(
     _ filler: Int, _ order: [Int], asked: Int, _ depth: Double?, _ generator: inout TaskGenerator
   ) -> [Int] {

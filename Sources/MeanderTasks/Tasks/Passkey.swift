@@ -92,8 +92,8 @@ public struct Passkey: Sendable {
     return String(repeating: "0", count: 5 - digits.count) + digits
   }
 
-  /// The haystack in pieces: opening, filler with the needle at its place, `length` bytes in all (but no less than opening
-  /// and needle take). O(length) time, O(piece) memory.
+  /// The haystack in pieces: opening, filler with the needle at its place, `length` bytes in all (but no less than
+  /// opening and needle take). O(length) time, O(piece) memory.
   ///
   /// - Parameter filler: the next bytes of filler, at most as many as it is asked for and at least one.
   public func pieces(length: Int, filler: @escaping (Int) -> [UInt8]) -> some Sequence<[UInt8]> {

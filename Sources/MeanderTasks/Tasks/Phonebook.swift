@@ -1,10 +1,10 @@
 import MeanderFiles
 
-/// A list of names and numbers, two entries of it once more to show what is wanted, and a third name whose number is to be
-/// said (Jelassi and others 2024, "Repeat After Me").
+/// A list of names and numbers, two entries of it once more to show what is wanted, and a third name whose number is
+/// to be said (Jelassi and others 2024, "Repeat After Me").
 ///
-/// The haystack is the book itself: it has `entries` lines, or as many as fill the bytes that are asked for. Numbers have ten
-/// digits, the first from 6 to 9. Memory is linear in the book.
+/// The haystack is the book itself: it has `entries` lines, or as many as fill the bytes that are asked for. Numbers
+/// have ten digits, the first from 6 to 9. Memory is linear in the book.
 package struct Phonebook: RecallTask {
   package static let name = "phonebook"
   private static let bytesAnEntry = 28

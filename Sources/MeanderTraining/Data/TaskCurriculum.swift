@@ -2,7 +2,8 @@ import MeanderErrors
 import MeanderFiles
 import MeanderTasks
 
-/// How long the examples of a task may be by now: short first, then fourfold whenever the answers are right often enough.
+/// How long the examples of a task may be by now: short first, then fourfold whenever the answers are right often
+/// enough.
 struct TaskCurriculum: Equatable {
   /// The most that is drawn now.
   private(set) var limit: Int

@@ -6,8 +6,8 @@ import MeanderText
 
 /// Tasks of recall, made on the fly: any of `RecallTasks`, with synthetic filler or with real text.
 ///
-/// The loss falls on the answers; on second mentions of a key with the weight `echo`, which gives a short and dense signal
-/// early on; and on everything else with `text_weight`. Docs/Tasks.md lists the options.
+/// The loss falls on the answers; on second mentions of a key with the weight `echo`, which gives a short and dense
+/// signal early on; and on everything else with `text_weight`. Docs/Tasks.md lists the options.
 package final class TaskSource: DataSource {
   package static let name = "task"
 
