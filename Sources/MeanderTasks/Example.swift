@@ -67,8 +67,8 @@ package protocol RecallTask: Sendable {
 
   /// An example with `filler` bytes of filler in all, decided by the generator alone.
   ///
-  /// - Parameter depth: where what is asked for stands, 0 at the beginning and 1 at the end; drawn where it is nil. Tasks in
-  ///   which nothing single is asked for ignore it.
+  /// - Parameter depth: where what is asked for stands, 0 at the beginning and 1 at the end; drawn where it is nil.
+  ///   Tasks in which nothing single is asked for ignore it.
   func example(filler: Int, depth: Double?, using generator: inout TaskGenerator) throws -> Example
 
   /// The filler that belongs to the task, where any other would change what it asks: nil where any text will do.

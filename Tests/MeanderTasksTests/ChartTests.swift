@@ -5,7 +5,8 @@ import Testing
 
 @Suite struct ChartTests {
   @Test(arguments: [
-    (0.0, "0"), (1, "1"), (0.25, "0.25"), (1500, "1500"), (12_345, "12.3k"), (999_600, "1M"), (2.5e9, "2.5G"), (-0.5, "-0.5"),
+    (0.0, "0"), (1, "1"), (0.25, "0.25"), (1500, "1500"), (12_345, "12.3k"), (999_600, "1M"), (2.5e9, "2.5G"),
+    (-0.5, "-0.5"),
     (3e-5, "3e-5"), (0.00999, "0.00999"), (1.5e13, "1.5e13"), (9999.9, "10k"), (-1e-9, "-1e-9"), (.nan, "nan"),
     (.infinity, "inf"), (0.1 + 0.2, "0.3"), (999.7, "1000"), (9.996, "10"),
   ])
@@ -13,7 +14,9 @@ import Testing
     #expect(Figure.compact(value) == text)
   }
 
-  @Test(arguments: [(512.0, "512"), (1024, "1K"), (65_536, "64K"), (1_000_000, "1M"), (1_048_576, "1M"), (1500, "1.5K"), (1e7, "10M")])
+  @Test(arguments: [
+    (512.0, "512"), (1024, "1K"), (65_536, "64K"), (1_000_000, "1M"), (1_048_576, "1M"), (1500, "1.5K"), (1e7, "10M"),
+  ])
   func lengthsCountInKibi(_ value: Double, _ text: String) {
     #expect(Figure.length(value) == text)
   }
@@ -41,7 +44,9 @@ import Testing
     }
   }
 
-  private func panel(_ points: [(Double, Double)], _ scale: Axis.Scale = .linear, range: ClosedRange<Double>? = nil) -> Chart {
+  private func panel(_ points: [(Double, Double)], _ scale: Axis.Scale = .linear, range: ClosedRange<Double>? = nil)
+    -> Chart
+  {
     let series = LinePanel.Series("", points.map { LinePanel.Point($0.0, $0.1) }, color: 0)
     return Chart(
       title: "A <b> & \"c\"",
@@ -93,13 +98,16 @@ import Testing
   @Test func aTrainingLogShowsWhatItHolds() throws {
     let lines = (1...300).map { step in
       var line = #"{"step": \#(step), "loss": \#(6 - Double(step) / 100), "learning_rate": 0.001, "gradient_norm": 0.5"#
-      if step.isMultiple(of: 100) { line += #", "evaluation": {"passkey": 0.5, "bits": 2.5}, "gauge": {"norm": [1, 2, 3]}"# }
+      if step.isMultiple(of: 100) {
+        line += #", "evaluation": {"passkey": 0.5, "bits": 2.5}, "gauge": {"norm": [1, 2, 3]}"#
+      }
       return line + "}"
     }
     let chart = try chart(lines.joined(separator: "\n"))
     let texts = Picture(chart.svg()).texts
     for text in [
-      "Training run", "300 steps, last loss 3.25", "loss", "learning rate", "gradient norm", "evaluation: passkey", "evaluation: bits",
+      "Training run", "300 steps, last loss 3.25", "loss", "learning rate", "gradient norm", "evaluation: passkey",
+      "evaluation: bits",
       "gauge: norm", "layer 0", "layer 2", "median of 31",
     ] {
       #expect(texts.contains(text), "\(text)")
@@ -109,12 +117,16 @@ import Testing
   }
 
   @Test func stepsThatWereDoneAgainCountOnce() throws {
-    let chart = try chart(#"{"step": 1, "loss": 3}"# + "\n" + #"{"step": 2, "loss": 9}"# + "\n\n" + #"{"step": 2, "loss": 2}"# + "\n" + #"{"st"#)
+    let chart = try chart(
+      #"{"step": 1, "loss": 3}"# + "\n" + #"{"step": 2, "loss": 9}"# + "\n\n" + #"{"step": 2, "loss": 2}"# + "\n"
+        + #"{"st"#)
     #expect(chart.subtitle == "2 steps, last loss 2.5")
   }
 
   @Test func aReportIsACurveOrAHeatMap() throws {
-    let rows = [(1024, 1.0), (65_536, 0.5)].map { #"{"length": \#($0.0), "accuracy": \#($0.1), "low": 0.4, "high": 1}"# }
+    let rows = [(1024, 1.0), (65_536, 0.5)].map {
+      #"{"length": \#($0.0), "accuracy": \#($0.1), "low": 0.4, "high": 1}"#
+    }
     let curve = try chart(#"{"task": "passkey", "samples": 200, "results": [\#(rows.joined(separator: ","))]}"#)
     let picture = Picture(curve.svg())
     #expect(Set(["passkey", "200 samples a cell", "1K", "64K", "100"]).isSubset(of: picture.texts))
@@ -128,9 +140,12 @@ import Testing
   }
 
   @Test(arguments: [
-    "", "nonsense", "{}", "[1, 2]", #"{"results": []}"#, #"{"results": [{"length": 4}]}"#, #"{"results": [{"length": 0, "accuracy": 1}]}"#,
-    #"{"results": [{"length": 4, "accuracy": 1.5}]}"#, #"{"step": 1}"#, "{\"step\": 1, \"loss\": 2}\nnonsense\n{\"step\": 2}\n",
-    "{\"step\": 1, \"loss\": 2}\n{\"loss\": 2}\n", #"{"results": [{"length": 4, "accuracy": 0.5, "low": 0.9, "high": 0.1}]}"#,
+    "", "nonsense", "{}", "[1, 2]", #"{"results": []}"#, #"{"results": [{"length": 4}]}"#,
+    #"{"results": [{"length": 0, "accuracy": 1}]}"#,
+    #"{"results": [{"length": 4, "accuracy": 1.5}]}"#, #"{"step": 1}"#,
+    "{\"step\": 1, \"loss\": 2}\nnonsense\n{\"step\": 2}\n",
+    "{\"step\": 1, \"loss\": 2}\n{\"loss\": 2}\n",
+    #"{"results": [{"length": 4, "accuracy": 0.5, "low": 0.9, "high": 0.1}]}"#,
   ])
   func whatIsNoReportIsRefused(_ text: String) {
     let error = #expect(throws: MeanderError.self) { try chart(text) }

@@ -5,7 +5,8 @@ import Testing
 
 /// `Docs/Tasks.md` shows examples byte for byte. `MEANDER_RECORD=1` writes them anew, and the test fails all the same.
 @Test func theDocumentationsExamplesAreThoseThatAreMade() throws {
-  let page = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+  let page = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .deletingLastPathComponent()
     .appending(path: "Docs/Tasks.md")
   var result: [Substring] = []
   var isExample = false
@@ -37,7 +38,8 @@ private func rendered(_ name: String, _ json: String) throws -> String {
   var text = ""
   while let part = try reader.next() {
     var shown = ""
-    if let string = String(validating: part.bytes, as: UTF8.self), !part.bytes.contains(where: { $0 < 32 && $0 != 10 }) {
+    if let string = String(validating: part.bytes, as: UTF8.self), !part.bytes.contains(where: { $0 < 32 && $0 != 10 })
+    {
       shown = string
     } else {
       shown = part.bytes.map { "\\x" + ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()

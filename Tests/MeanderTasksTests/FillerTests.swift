@@ -12,7 +12,8 @@ import Testing
     let lines = (0..<200).map { "Line \($0) of this file says nöthing.\n" }.joined()
     try AtomicFile.write(folder("a.txt"), bytes: Array(lines.utf8))
     try AtomicFile.write(folder("b.txt"), bytes: Array("Another one.\nIt is short.\n".utf8))
-    try AtomicFile.write(folder("snippets"), bytes: Array("Monday is 1\u{0}Tuesday is 2\n\u{0}\u{0}Sunday is 7\u{0}".utf8))
+    try AtomicFile.write(
+      folder("snippets"), bytes: Array("Monday is 1\u{0}Tuesday is 2\n\u{0}\u{0}Sunday is 7\u{0}".utf8))
     let text = try TextFiller([folder("a.txt"), folder("b.txt")])
     switch kind {
     case "classic": return RepeatedFiller.classic
@@ -92,7 +93,8 @@ import Testing
   }
 
   @Test func aLongExampleComesInPieces() throws {
-    var reader = ExampleReader(Example([.filler(1_000_000)]), filler: RepeatedFiller.newlines.run(TaskGenerator(seed: 1)))
+    var reader = ExampleReader(
+      Example([.filler(1_000_000)]), filler: RepeatedFiller.newlines.run(TaskGenerator(seed: 1)))
     var total = 0
     while let part = try reader.next() {
       #expect(part.bytes.count <= 65_536)

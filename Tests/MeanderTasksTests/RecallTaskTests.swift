@@ -64,7 +64,8 @@ private let names = RecallTasks.all.map { $0.name }
 
   @Test func whereNoKeyWasSaidTheAnswerIsNone() {
     var generator = TaskGenerator(seed: 2)
-    let example = PasskeyTask(trailingSpace: 0, absent: 1, opening: 0).example(filler: 64, depth: nil, using: &generator)
+    let example = PasskeyTask(trailingSpace: 0, absent: 1, opening: 0).example(
+      filler: 64, depth: nil, using: &generator)
     #expect(example.answerTexts == [" none"])
     #expect(example.pieces.count == 3)
   }
@@ -94,7 +95,8 @@ private let names = RecallTasks.all.map { $0.name }
     let example = try task.example(filler: 30, depth: nil, using: &generator)
     let numbers = try #require(example.answerTexts.first).split { $0 == " " || $0 == "," }
     #expect(numbers.count == 4)
-    #expect(numbers.allSatisfy { $0.count == 7 && !$0.hasPrefix("0") && example.text(before: 0).contains("is: \($0).\n") })
+    #expect(
+      numbers.allSatisfy { $0.count == 7 && !$0.hasPrefix("0") && example.text(before: 0).contains("is: \($0).\n") })
     #expect(example.text.hasPrefix("Some special magic numbers are hidden within the following text. "))
   }
 
@@ -116,7 +118,10 @@ private let names = RecallTasks.all.map { $0.name }
     for sample in 0..<50 {
       var generator = TaskGenerator(seed: 7, sample: UInt64(sample))
       let example = AssociativeRecall(pairs: 3...127).example(filler: 200, depth: nil, using: &generator)
-      guard case .text(let pairs) = example.pieces[0] else { Issue.record("no pairs"); continue }
+      guard case .text(let pairs) = example.pieces[0] else {
+        Issue.record("no pairs")
+        continue
+      }
       var values: [UInt8: UInt8] = [:]
       for place in stride(from: 0, to: pairs.count, by: 2) { values[pairs[place]] = pairs[place + 1] }
       var asked: [UInt8] = []

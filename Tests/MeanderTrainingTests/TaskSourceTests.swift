@@ -9,7 +9,9 @@ import Testing
 @Suite struct TaskSourceTests {
   private let folder = TemporaryFolder()
 
-  private func source(_ json: String, lanes: Int = 3, seed: UInt64 = 1, tokenizer: Tokenizer = .bytes) throws -> TaskSource {
+  private func source(_ json: String, lanes: Int = 3, seed: UInt64 = 1, tokenizer: Tokenizer = .bytes) throws
+    -> TaskSource
+  {
     let lines = (0..<300).map { "Line \($0) of this file says nöthing.\n" }.joined()
     try AtomicFile.write(folder("text"), bytes: Array(lines.utf8))
     try AtomicFile.write(folder("negatives"), bytes: Array("Monday is 1\u{0}Sunday is 7\u{0}".utf8))
@@ -73,7 +75,9 @@ import Testing
 
   @Test(arguments: RecallTasks.all.map { $0.name })
   func weightsStandExactlyOnAnswers(_ name: String) throws {
-    for tokenizer in [Tokenizer.bytes, try Tokenizer.reading(FileBytes.mapping(Fixture.path("tokenizers/bpe-neox/tokenizer.json")))] {
+    for tokenizer in [
+      Tokenizer.bytes, try Tokenizer.reading(FileBytes.mapping(Fixture.path("tokenizers/bpe-neox/tokenizer.json"))),
+    ] {
       // Keys of the recall are bytes that are no text.
       if name == "mqar", tokenizer.kind != "bytes" { continue }
       let source = try source(#"{"task": "\#(name)", "length": [30, 90], "echo": 0}"#, tokenizer: tokenizer)
@@ -90,7 +94,8 @@ import Testing
         #expect(segment.weights.allSatisfy { $0 == 0 || $0 == 1 })
         if tokenizer.kind == "bytes" {
           #expect(weighted == answers)
-          #expect(text.suffix(example.answers[example.answers.count - 1].count).elementsEqual(example.answers.last ?? []))
+          #expect(
+            text.suffix(example.answers[example.answers.count - 1].count).elementsEqual(example.answers.last ?? []))
         } else {
           #expect(weighted.suffix(answers.count).elementsEqual(answers) && weighted.count <= answers.count + 1)
         }
@@ -133,7 +138,8 @@ import Testing
     let source = try source(recipe + #" "length": 50, "echo": 0.25, "text_weight": 0.125}"#)
     let segment = try source.next(lane: 0, length: 1000).segments[0]
     func text(_ weight: Float) -> String {
-      String(decoding: zip(segment.targets, segment.weights).filter { $0.1 == weight }.map { UInt8($0.0) }, as: UTF8.self)
+      String(
+        decoding: zip(segment.targets, segment.weights).filter { $0.1 == weight }.map { UInt8($0.0) }, as: UTF8.self)
     }
     #expect(text(1).count == 6 && text(1).hasSuffix(text(0.25)) && text(0.25).count == 5)
     #expect(segment.weights.count { $0 == 0.125 } == segment.weights.count - 11)
@@ -141,7 +147,9 @@ import Testing
 
   @Test func powersRepeatTheFillerAlone() throws {
     let source = try source(
-      #"{"task": "passkey", "options": {"wordings": ["log"], "opening": 0}, "length": [40, 96], "power": 16384, "start": 16384}"#)
+      #"{"task": "passkey", "options": {"wordings": ["log"], "opening": 0}, "length": [40, 96], "#
+        + #""power": 16384, "start": 16384}"#
+    )
     var repeats: [Int] = []
     for _ in 0..<200 {
       let sample = try source.next(lane: 0, length: 300)
@@ -204,8 +212,10 @@ import Testing
 
   @Test func badRecipesAreRefused() {
     for recipe in [
-      #"{"task": "pass"}"#, #"{}"#, #"{"task": "passkey", "power": 4, "carry": true}"#, #"{"task": "passkey", "lenght": 3}"#,
-      #"{"task": "passkey", "fillers": []}"#, #"{"task": "passkey", "fillers": [{"kind": "text", "paths": ["absent"]}]}"#,
+      #"{"task": "pass"}"#, #"{}"#, #"{"task": "passkey", "power": 4, "carry": true}"#,
+      #"{"task": "passkey", "lenght": 3}"#,
+      #"{"task": "passkey", "fillers": []}"#,
+      #"{"task": "passkey", "fillers": [{"kind": "text", "paths": ["absent"]}]}"#,
       #"{"task": "passkey", "fillers": [{"kind": "lorem"}]}"#, #"{"task": "passkey", "length": [9, 3]}"#,
     ] {
       #expect(throws: MeanderError.self, "\(recipe)") { try source(recipe) }

@@ -10,8 +10,8 @@ struct PlotCommand: ParsableCommand {
     discussion: Examples.discussion(
       "plot",
       """
-      Of a training log: loss, learning rate, gradient norm, speed, evaluations and gauges over steps, whichever it holds. \
-      Of a report with results: accuracy by length with its interval, or a heat map of length and depth. The picture \
+      Of a training log: loss, learning rate, gradient norm, speed, evaluations and gauges over steps, whichever it \
+      holds. Of a report with results: accuracy by length with its interval, or a heat map of length and depth. The picture \
       follows the page's light or dark colors.
       """))
 

@@ -34,9 +34,11 @@ package struct Axis: Sendable {
     if scale == .logarithmic, low <= 0 { low = min(1, high / 10) }
     if low == high {
       // One value alone stands in the middle.
-      (low, high) = scale == .logarithmic ? (low / 2, high * 2) : low == 0 ? (0, 1) : (low - low.magnitude / 2, high + high.magnitude / 2)
+      let margin = low.magnitude / 2
+      (low, high) = scale == .logarithmic ? (low / 2, high * 2) : low == 0 ? (0, 1) : (low - margin, high + margin)
     }
-    let ticks = (ticks ?? (scale == .linear ? Self.linearTicks(low, high, tickCount) : Self.logarithmicTicks(low, high, tickCount)))
+    let rounded = scale == .linear ? Self.linearTicks : Self.logarithmicTicks
+    let ticks = ticks ?? rounded(low, high, tickCount)
     if range == nil, self.ticks == nil, scale == .linear, let first = ticks.first, let last = ticks.last {
       low = min(low, first)
       high = max(high, last)

@@ -5,7 +5,9 @@ extension Chart {
     let cell = (width: columns == 1 ? 880.0 : 464.0, height: columns == 1 ? 440.0 : 300.0)
     let top = subtitle.isEmpty ? 64.0 : 92.0
     let rows = (panels.count + columns - 1) / columns
-    let size = (width: Double(columns) * cell.width + (columns == 1 ? 0 : 16), height: top + Double(rows) * cell.height + 12)
+    let size = (
+      width: Double(columns) * cell.width + (columns == 1 ? 0 : 16), height: top + Double(rows) * cell.height + 12
+    )
     var drawing = Drawing()
     drawing.text(title, 24, 40, "t h")
     if !subtitle.isEmpty { drawing.text(subtitle, 24, 68, "m") }
@@ -46,7 +48,8 @@ struct Drawing {
     style += ".g{stroke:#33373d}.a{stroke:#777}.n{fill:#2a2d33}"
     for (color, (_, dark)) in palette.enumerated() { style += ".s\(color){stroke:\(dark)}.d\(color){fill:\(dark)}" }
     return """
-      <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(size)" width="\(number(width))" height="\(number(height))" role="img">
+      <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(size)" width="\(number(width))" \
+      height="\(number(height))" role="img">
       <title>\(escaped(title))</title>
       <style>\(style)}</style>
       <rect class="b" width="100%" height="100%"/>

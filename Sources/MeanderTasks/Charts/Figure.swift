@@ -18,14 +18,18 @@ package enum Figure {
   /// A length in bytes or tokens, in powers of 1024 where it is a multiple of one: `512`, `64K`, `1M`; else of 1000.
   package static func length(_ value: Double) -> String {
     for (unit, scale) in [("G", 1 << 30), ("M", 1 << 20), ("K", 1 << 10)] {
-      if value >= Double(scale), let whole = Int(exactly: value), whole.isMultiple(of: scale) { return "\(whole / scale)\(unit)" }
+      if value >= Double(scale), let whole = Int(exactly: value), whole.isMultiple(of: scale) {
+        return "\(whole / scale)\(unit)"
+      }
     }
     if value >= 1000, value < 1e6 { return significant(value / 1000) + "K" }
     return compact(value)
   }
 
   /// `97`, `99.5`: a share in percent, without its sign.
-  package static func percent(_ value: Double) -> String { fixed(value * 100, places: value * 1000 == (value * 1000).rounded() ? 1 : 2) }
+  package static func percent(_ value: Double) -> String {
+    fixed(value * 100, places: value * 1000 == (value * 1000).rounded() ? 1 : 2)
+  }
 
   /// At most `places` digits behind the point, zeros at the end left out.
   package static func fixed(_ value: Double, places: Int) -> String {

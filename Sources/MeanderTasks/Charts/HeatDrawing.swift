@@ -6,13 +6,15 @@ extension Drawing {
     let top = y + 44
     let bottom = y + height - 58
     let cell = (
-      width: (right - left) / Double(max(1, panel.columns.count)), height: (bottom - top) / Double(max(1, panel.rows.count))
+      width: (right - left) / Double(max(1, panel.columns.count)),
+      height: (bottom - top) / Double(max(1, panel.rows.count))
     )
     text(panel.title, x + 24, y + 22, "t p")
     for (row, values) in panel.values.enumerated() {
       for (column, value) in values.enumerated() {
         let corner = (left + Double(column) * cell.width, top + Double(row) * cell.height)
-        let place = "x=\"\(Self.number(corner.0 + 1))\" y=\"\(Self.number(corner.1 + 1))\" "
+        let place =
+          "x=\"\(Self.number(corner.0 + 1))\" y=\"\(Self.number(corner.1 + 1))\" "
           + "width=\"\(Self.number(cell.width - 2))\" height=\"\(Self.number(cell.height - 2))\" rx=\"3\""
         guard let value, value.isFinite else {
           add("<rect \(place) class=\"n\"/>")
@@ -30,7 +32,8 @@ extension Drawing {
     drawLabels(panel.rows, cell.height, least: 17) { drawing, label, place in
       drawing.text(label, left - 9, top + place + 5, "e")
     }
-    drawLabels(panel.columns, cell.width, least: (panel.columns.map { Self.width($0) }.max() ?? 0) + 6) { drawing, label, place in
+    drawLabels(panel.columns, cell.width, least: (panel.columns.map { Self.width($0) }.max() ?? 0) + 6) {
+      drawing, label, place in
       drawing.text(label, left + place, bottom + 21, "c")
     }
     text(panel.horizontal, (left + right) / 2, bottom + 45, "m c")
@@ -44,12 +47,16 @@ extension Drawing {
     _ labels: [String], _ size: Double, least: Double, _ draw: (inout Drawing, String, Double) -> Void
   ) {
     let step = max(1, Int((least / max(1, size)).rounded(.up)))
-    for number in stride(from: 0, to: labels.count, by: step) { draw(&self, labels[number], (Double(number) + 0.5) * size) }
+    for number in stride(from: 0, to: labels.count, by: step) {
+      draw(&self, labels[number], (Double(number) + 0.5) * size)
+    }
   }
 
   /// From dark violet over green to yellow, growing lighter all the way; the text in it is what reads on it.
   private static func heat(_ value: Double) -> (fill: String, text: String) {
-    let stops: [(Double, Double, Double)] = [(68, 30, 100), (52, 94, 141), (33, 145, 140), (94, 190, 98), (246, 222, 60)]
+    let stops: [(Double, Double, Double)] = [
+      (68, 30, 100), (52, 94, 141), (33, 145, 140), (94, 190, 98), (246, 222, 60),
+    ]
     let place = min(1, max(0, value)) * Double(stops.count - 1)
     let low = min(stops.count - 2, Int(place))
     let share = place - Double(low)

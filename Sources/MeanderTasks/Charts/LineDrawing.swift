@@ -133,7 +133,9 @@ extension Drawing {
     }
   }
 
-  private mutating func drawLegend(_ entries: [(name: String, key: String)], _ left: Double, _ y: Double, _ right: Double) {
+  private mutating func drawLegend(
+    _ entries: [(name: String, key: String)], _ left: Double, _ y: Double, _ right: Double
+  ) {
     var x = left
     for entry in entries {
       let width = 30 + Self.width(entry.name)

@@ -45,7 +45,8 @@ package enum Distractor {
     case 2: return numbers(using: &generator)
     case 3: return date(using: &generator)
     case 4: return "Serial number \(generator.pick(letters))\(generator.pick(letters))-\(generator.digits(7)).\n"
-    case 5: return "\(Words.capitalized(generator.pick(Words.all))): \(generator.digits(generator.integer(in: 1...9)))\n"
+    case 5:
+      return "\(Words.capitalized(generator.pick(Words.all))): \(generator.digits(generator.integer(in: 1...9)))\n"
     case 6:
       return "Call \(generator.digits(3))-\(generator.digits(4)) and ask for room \(generator.digits(3)).\n"
     default:
@@ -60,7 +61,8 @@ package enum Distractor {
     let number = generator.digits(5)
     return generator.pick([
       "The pass word is \(number).\n", "The passport is \(number). Keep it.\n", "The pass costs \(number).\n",
-      "The key is under page \(number).\n", "The key pass is \(number). Forget it.\n", "Remember that \(number) is a number.\n",
+      "The key is under page \(number).\n", "The key pass is \(number). Forget it.\n",
+      "Remember that \(number) is a number.\n",
       "What is the price? The price is \(number).\n", "The password of \(generator.pick(Words.all)) is \(number).\n",
     ])
   }
@@ -76,6 +78,8 @@ package enum Distractor {
     let month = generator.integer(in: 1...12)
     let day = generator.integer(in: 1...28)
     let padded = (month < 10 ? "0" : "") + "\(month)-" + (day < 10 ? "0" : "") + "\(day)"
-    return generator.pick(["On \(year)-\(padded) nothing happened.\n", "Since \(year) is \(day).\n", "\(day).\(month).\(year)\n"])
+    return generator.pick([
+      "On \(year)-\(padded) nothing happened.\n", "Since \(year) is \(day).\n", "\(day).\(month).\(year)\n",
+    ])
   }
 }

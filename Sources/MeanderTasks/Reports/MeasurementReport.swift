@@ -63,7 +63,8 @@ package struct MeasurementReport {
     }
     return HeatPanel(
       title: name.isEmpty ? "accuracy in percent" : "\(name), accuracy in percent", horizontal: "length",
-      vertical: "depth, percent", columns: lengths.map(Figure.length), rows: depths.map { Figure.fixed($0 * 100, places: 1) },
+      vertical: "depth, percent", columns: lengths.map(Figure.length),
+      rows: depths.map { Figure.fixed($0 * 100, places: 1) },
       values: values)
   }
 

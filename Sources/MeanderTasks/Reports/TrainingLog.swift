@@ -22,7 +22,9 @@ package struct TrainingLog {
       number += 1
       let line = file.copy(start..<(end ?? file.count))
       start = (end ?? file.count) + 1
-      if line.allSatisfy({ $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\r") || $0 == UInt8(ascii: "\t") }) { continue }
+      if line.allSatisfy({ $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\r") || $0 == UInt8(ascii: "\t") }) {
+        continue
+      }
       do {
         try add(line, number)
       } catch where end == nil && !rows.isEmpty {
@@ -51,17 +53,20 @@ package struct TrainingLog {
   /// The panels for what the log holds. Throws `.badData` where there is nothing to draw.
   package func chart() throws -> Chart {
     let loss = points { $0["loss"]?.double }
-    let panels = [
+    let curves = [
       median("loss", "nats a token", loss, .linear),
       panel("learning rate", "", points { $0["learning_rate"]?.double }, from: 0),
       median("gradient norm", "before clipping", points { $0["gradient_norm"]?.double }, .logarithmic),
       median("speed", "tokens a second", points { $0["tokens_per_second"]?.double }, .linear),
-    ].compactMap { $0 } + evaluations() + gauges()
+    ].compactMap { $0 }
+    let panels = curves + evaluations() + gauges()
     guard !panels.isEmpty else {
       throw MeanderError(.badData, "the log holds nothing that can be drawn", at: path)
     }
     var parts = ["\(rows.count) steps"]
-    if let last = runningMedian(loss.suffix(51).map(\.y), span: 101).last { parts.append("last loss \(Figure.compact(last))") }
+    if let last = runningMedian(loss.suffix(51).map(\.y), span: 101).last {
+      parts.append("last loss \(Figure.compact(last))")
+    }
     return Chart(title: "Training run", subtitle: parts.joined(separator: ", "), panels: panels.map { .lines($0) })
   }
 
@@ -70,11 +75,14 @@ package struct TrainingLog {
     let highest = points.map(\.y).max() ?? 1
     let range = from.flatMap { highest > $0 ? $0...highest * 1.05 : nil }
     return LinePanel(
-      title: title, horizontal: Axis("step"), vertical: Axis(label, range: range), series: [.init("", points, color: 0)])
+      title: title, horizontal: Axis("step"), vertical: Axis(label, range: range), series: [.init("", points, color: 0)]
+    )
   }
 
   /// Raw values, pale, and their running median; rare outliers may leave the panel.
-  private func median(_ title: String, _ label: String, _ points: [LinePanel.Point], _ scale: Axis.Scale) -> LinePanel? {
+  private func median(_ title: String, _ label: String, _ points: [LinePanel.Point], _ scale: Axis.Scale)
+    -> LinePanel?
+  {
     guard !points.isEmpty else { return nil }
     let span = max(1, min(101, points.count / 10 | 1))
     let smooth = zip(points, runningMedian(points.map(\.y), span: span)).map { LinePanel.Point($0.x, $1) }

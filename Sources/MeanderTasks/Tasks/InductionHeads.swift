@@ -17,7 +17,8 @@ package struct InductionHeads: RecallTask {
   }
 
   package init(_ options: inout Configuration) throws {
-    self.init(count: try options.integer("count", 1, in: 1...64), alphabet: try options.integer("alphabet", 16, in: 2...26))
+    self.init(
+      count: try options.integer("count", 1, in: 1...64), alphabet: try options.integer("alphabet", 16, in: 2...26))
   }
 
   private var symbols: [UInt8] { (0..<alphabet).map { UInt8(ascii: "a") + UInt8($0) } }

@@ -107,10 +107,12 @@ extension NeedleTask {
     let statement = generator.pick([
       "The code of the \(name) is \(value).", "The number of the \(name) is \(value).",
       "Remember the number \(value): it belongs to the \(name).", "For the \(name), write down \(value).",
-      "\(Words.capitalized(name)): code \(value).", "One of the numbers to keep is that of the \(name), which is \(value).",
+      "\(Words.capitalized(name)): code \(value).",
+      "One of the numbers to keep is that of the \(name), which is \(value).",
     ])
     let echo = generator.pick([
-      " \(value) is the code of the \(name).", " Again, the \(name) has \(value).", " So the \(name) goes with \(value).",
+      " \(value) is the code of the \(name).", " Again, the \(name) has \(value).",
+      " So the \(name) goes with \(value).",
     ])
     return statement + (isSaidTwice ? echo : "") + "\n"
   }
@@ -151,7 +153,9 @@ extension NeedleTask {
 
 extension Configuration {
   /// A number or a pair of numbers, the smaller first.
-  package mutating func range(_ key: String, _ fallback: ClosedRange<Int>, in bounds: ClosedRange<Int>) throws -> ClosedRange<Int> {
+  package mutating func range(_ key: String, _ fallback: ClosedRange<Int>, in bounds: ClosedRange<Int>) throws
+    -> ClosedRange<Int>
+  {
     let numbers = try integers(key, [fallback.lowerBound, fallback.upperBound], in: bounds)
     guard (1...2).contains(numbers.count), numbers[0] <= numbers[numbers.count - 1] else {
       throw failure(key, "must be a number, or two with the smaller first")

@@ -71,7 +71,8 @@ public struct Passkey: Sendable {
   public static let absent = " none"
 
   /// The classic filler of the task, to be repeated.
-  public static let classicFiller = "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again.\n"
+  public static let classicFiller =
+    "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again.\n"
 
   public let wording: Wording
   /// Five digits.

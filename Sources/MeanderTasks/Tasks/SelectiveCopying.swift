@@ -19,7 +19,8 @@ package struct SelectiveCopying: RecallTask {
 
   package init(_ options: inout Configuration) throws {
     self.init(
-      count: try options.range("count", 16...16, in: 1...1024), alphabet: try options.integer("alphabet", 16, in: 2...26))
+      count: try options.range("count", 16...16, in: 1...1024),
+      alphabet: try options.integer("alphabet", 16, in: 2...26))
   }
 
   package var filler: (any Filler)? { RepeatedFiller([UInt8(ascii: ".")]) }

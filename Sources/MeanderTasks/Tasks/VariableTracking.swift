@@ -40,8 +40,8 @@ package struct VariableTracking: RecallTask {
     example.append(.filler(gaps[order.count]))
     example.append(
       text: "Question: Find all variables that are assigned the value \(values[0]) in the text above. "
-        + "Answer: According to the chain(s) of variable assignment in the text above, \(hops + 1) variables are assigned "
-        + "the value \(values[0]), they are:")
+        + "Answer: According to the chain(s) of variable assignment in the text above, \(hops + 1) variables are "
+        + "assigned the value \(values[0]), they are:")
     example.append(answer: " " + names[0].joined(separator: " "))
     return example
   }

@@ -15,7 +15,9 @@ enum TaskFillers {
         parts.append((try filler.float("share", 1, in: 0...1e9), try part(&filler, folder: folder)))
         try filler.finish()
       }
-      guard parts.contains(where: { $0.share > 0 }) else { throw options.failure("fillers", "has no filler with a share") }
+      guard parts.contains(where: { $0.share > 0 }) else {
+        throw options.failure("fillers", "has no filler with a share")
+      }
     } else {
       parts = [(1, RepeatedFiller.classic)]
     }

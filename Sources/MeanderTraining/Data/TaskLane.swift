@@ -66,7 +66,8 @@ struct TaskLane {
 
   /// A lane that goes on from `position`: its current example is read again up to there.
   init(_ position: JSON, begin: (Int, Int) throws -> TaskTokens) throws {
-    guard let example = position["example"]?.integer, let offset = position["offset"]?.integer, example >= 0, offset >= 0,
+    guard let example = position["example"]?.integer, let offset = position["offset"]?.integer, example >= 0,
+      offset >= 0,
       let limits = position["limits"]?.array?.map(\.integer), let hasBegun = position["begun"]?.bool
     else {
       throw MeanderError(.mismatch, "the position does not belong to a carried task", at: "task")

@@ -32,12 +32,14 @@ package final class TaskSource: DataSource {
     task = try RecallTasks.make(name, options.object("options") ?? none, file: options.file)
     filler = try TaskFillers.read(&options, folder: context.folder)
     weights = TaskWeights(
-      echo: Float(try options.float("echo", 0.3, in: 0...1)), text: Float(try options.float("text_weight", 0, in: 0...1)))
+      echo: Float(try options.float("echo", 0.3, in: 0...1)),
+      text: Float(try options.float("text_weight", 0, in: 0...1)))
     lengths = try options.range("length", 64...256, in: 0...1 << 40)
     let power = try options.optionalInteger("power", in: 1...1 << 40)
     isPowered = power != nil
     let maximum = power ?? lengths.upperBound
-    let start = try options.integer("start", isPowered ? 1 : maximum, in: (isPowered ? 1 : lengths.lowerBound)...maximum)
+    let start = try options.integer(
+      "start", isPowered ? 1 : maximum, in: (isPowered ? 1 : lengths.lowerBound)...maximum)
     curriculum = TaskCurriculum(
       start: start, maximum: maximum, threshold: try options.float("threshold", 0.93, in: 0...1),
       span: try options.integer("span", 20, in: 1...1_000_000))
@@ -175,7 +177,8 @@ package final class TaskSource: DataSource {
         let end = min(start + length, sectionEnd)
         segments.append(
           Segment(
-            tokens: Array(ids[start..<end]), targets: Array(ids[start + 1...end]), weights: Array(weights[start + 1...end]),
+            tokens: Array(ids[start..<end]), targets: Array(ids[start + 1...end]),
+            weights: Array(weights[start + 1...end]),
             repeats: repeats))
         start = end
       }
