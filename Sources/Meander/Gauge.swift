@@ -15,12 +15,15 @@ public struct Gauge: Sendable, Hashable {
 
   /// One layer; its mixer may have no heads of recurrent state.
   public struct Layer: Sendable, Hashable {
+    /// H of them, in the layer's order.
     public let heads: [Head]
   }
 
   /// A head that forgets nothing and has outgrown what it was in training.
   public struct Alarm: Sendable, Hashable {
+    /// The layer, counted from 0.
     public let layer: Int
+    /// The head within its layer, counted from 0.
     public let head: Int
     /// Tokens read when the alarm was seen.
     public let position: Int64
@@ -28,7 +31,9 @@ public struct Gauge: Sendable, Hashable {
     public let text: String
   }
 
+  /// L of them, in the model's order.
   public let layers: [Layer]
+  /// The heads that gave cause for one; empty where the model's trained length is not known.
   public let alarms: [Alarm]
 
   init(_ readings: [[HeadReading]], position: Int64) {

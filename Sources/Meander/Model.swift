@@ -15,6 +15,7 @@ public final class Model: Sendable {
   public let engine: Engine
   /// How its products are computed.
   public let compute: Compute
+  /// What turns text into its tokens; one token a byte where the files hold none.
   public let tokenizer: Tokenizer
   /// Why text cannot be fed, where the files hold no tokenizer; ids still can.
   let missingTokenizer: MeanderError?

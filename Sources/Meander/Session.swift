@@ -14,6 +14,7 @@ import MeanderText
 /// throws `MeanderError`: `limit` where too many calls wait already, `cancelled` when its task was cancelled,
 /// and `nonFinite` when a state stopped being finite; the session then refuses to go on until `restore(_:)`.
 public actor Session {
+  /// The weights that move the state; shared with other sessions.
   public nonisolated let model: Model
 
   /// Tokens a turn at most; turns end at multiples of it in the stream, where the gauge is read.
@@ -207,6 +208,7 @@ extension Session {
 
 /// One token of scored input.
 public struct TokenScore: Hashable, Sendable {
+  /// The token.
   public let id: Int32
   /// Where the token ends in the input, in bytes from the start of the stream.
   public let end: Int64

@@ -19,8 +19,9 @@ public struct Snapshot: Sendable {
   public let fingerprint: String
   /// The name that the model had when the snapshot was taken.
   public let modelName: String
-  /// How products were computed, and with which instruction table.
+  /// How products were computed.
   public let compute: Compute
+  /// The instruction table that computed them: `avx2`, say.
   public let instructions: String
   /// Tokens that the state has taken in.
   public let position: Int64
@@ -48,8 +49,11 @@ public struct Snapshot: Sendable {
 
   /// The version of the snapshot format.
   public struct FormatVersion: Sendable, Hashable, CustomStringConvertible {
+    /// Grows when a file cannot be understood without the change.
     public let major: Int
+    /// Grows when something was added that older programs can leave aside.
     public let minor: Int
+    /// `major.minor`.
     public var description: String { "\(major).\(minor)" }
   }
 }

@@ -7,6 +7,7 @@ public struct Token: Sendable, Equatable {
   /// A candidate and its log-probability.
   public typealias Choice = Sampled.Choice
 
+  /// The token in its vocabulary.
   public let id: Int32
   /// The text that has become certain with this token: whole characters alone, so it may be empty, or end a
   /// character that began with an earlier token.
@@ -22,11 +23,13 @@ public struct Token: Sendable, Equatable {
 /// A token that was yielded has moved the session's state; leaving the loop leaves the session there, and
 /// another `generate` goes on from it. An end token ends the stream and is neither yielded nor read.
 public struct TokenStream: AsyncSequence, Sendable {
+  /// What the sequence gives.
   public typealias Element = Token
 
   let session: Session
   let options: GenerationOptions
 
+  /// An iterator, which computes nothing until it is asked for a token.
   public func makeAsyncIterator() -> Iterator { Iterator(session: session, options: options) }
 
   /// Asks the session for one token after the other.

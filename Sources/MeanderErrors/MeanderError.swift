@@ -4,6 +4,7 @@
 public struct MeanderError: Error, Sendable, CustomStringConvertible {
   /// The kind of failure. New kinds may be added; switch with a `default`.
   public struct Code: Hashable, Sendable, CustomStringConvertible {
+    /// The kind in a word or two, for a message.
     public let description: String
     package init(_ description: String) { self.description = description }
 
@@ -27,6 +28,7 @@ public struct MeanderError: Error, Sendable, CustomStringConvertible {
     public static let cancelled = Code("cancelled")
   }
 
+  /// The kind of failure, which decides what a caller does.
   public let code: Code
   /// One sentence: what went wrong.
   public let what: String
@@ -37,6 +39,7 @@ public struct MeanderError: Error, Sendable, CustomStringConvertible {
   /// The error beneath this one.
   public let cause: (any Error)?
 
+  /// An error of this kind; `what` is one sentence without its full stop.
   public init(_ code: Code, _ what: String, at place: String? = nil, remedy: String? = nil, cause: (any Error)? = nil) {
     self.code = code
     self.what = what
@@ -45,6 +48,7 @@ public struct MeanderError: Error, Sendable, CustomStringConvertible {
     self.cause = cause
   }
 
+  /// Place, what and cause in one line, the remedy in a second one.
   public var description: String {
     var text = place.map { "\($0): \(what)" } ?? what
     if let cause { text += " (\(cause))" }

@@ -9,8 +9,9 @@ public final class Tokenizer: Sendable {
   public let kind: String
   /// One more than the largest id.
   public let vocabularyCount: Int
-  /// The ids that begin a text and that end one, as the files say.
+  /// The id that begins a text, as the files say.
   public let beginOfText: Int32?
+  /// The ids that end a text, as the files say.
   public let endOfText: Set<Int32>
   /// Ids that stand for no text: what `skippingSpecial` skips.
   public let special: Set<Int32>
@@ -93,8 +94,14 @@ public final class Tokenizer: Sendable {
     return text + decoder.finish()
   }
 
+  /// An encoder at the start of a stream. O(1).
+  ///
+  /// - Parameter special: puts the ids around the text that the files' template names.
   public func makeEncoder(special: Bool = false) -> TokenEncoder { TokenEncoder(self, special: special) }
 
+  /// A decoder at the start of a text. O(1).
+  ///
+  /// - Parameter skippingSpecial: leaves special tokens out of the text.
   public func makeDecoder(skippingSpecial: Bool = true) -> TokenDecoder {
     TokenDecoder(self, skippingSpecial: skippingSpecial, holdsByteRuns: false)
   }

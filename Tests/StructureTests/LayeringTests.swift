@@ -62,3 +62,23 @@ private let layers = [
     #expect(!Repository.imports(of: source).contains("XCTest"), "\(source.path) imports XCTest")
   }
 }
+
+/// What embedders can see says what it is.
+@Test func everyPublicDeclarationIsDocumented() throws {
+  let keywords: Set<Substring> = [
+    "let", "var", "func", "init", "struct", "class", "actor", "enum", "protocol", "typealias", "subscript", "case",
+  ]
+  var count = 0
+  for target in ["Meander", "MeanderErrors", "MeanderText"] {
+    for source in try Repository.sources(below: "Sources/\(target)", endings: [".swift"]) {
+      let lines = source.lines.map { $0.drop { $0 == " " } }
+      for (number, line) in lines.enumerated() where line.hasPrefix("public ") {
+        guard line.split(whereSeparator: { " (".contains($0) }).contains(where: keywords.contains) else { continue }
+        count += 1
+        let above = lines[..<number].last { !$0.hasPrefix("@") }
+        #expect(above?.hasPrefix("///") == true, "\(source.path):\(number + 1): \(line)")
+      }
+    }
+  }
+  #expect(count > 100)
+}

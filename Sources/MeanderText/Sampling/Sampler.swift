@@ -5,10 +5,13 @@ public struct Sampled: Sendable, Equatable {
   /// A token and the natural logarithm of its probability under the model alone: before bias, penalties,
   /// truncation and temperature.
   public struct Choice: Sendable, Equatable {
+    /// The token.
     public let id: Int32
+    /// In nats, at most 0.
     public let logProbability: Double
   }
 
+  /// The token.
   public let id: Int32
   /// The natural logarithm of the token's probability under the model alone.
   public let logProbability: Double
@@ -22,6 +25,7 @@ public struct Sampled: Sendable, Equatable {
 /// of the truncations where it is on. A copy draws the same tokens as the original; so does one made from
 /// `serialized()`.
 public struct Sampler: Sendable {
+  /// How it draws.
   public let options: SamplingOptions
   private let stages: [any SamplingStage]
   private var memory: SamplerMemory

@@ -24,8 +24,11 @@ public struct SamplingOptions: Sendable, Equatable {
   public var presencePenalty = 0.0
   /// Subtracted from the logit of a recent token once for each time it occurred, -100...100.
   public var frequencyPenalty = 0.0
+  /// The penalty on repetitions; off by default.
   public var dry = Dry()
+  /// The removal of top choices; off by default.
   public var xtc = Xtc()
+  /// What keeps the surprise at a target, in place of the truncations; off by default.
   public var mirostat = Mirostat()
   /// Added to the logits of single tokens; negative infinity forbids a token.
   public var logitBias: [Int32: Float] = [:]
@@ -45,6 +48,8 @@ public struct SamplingOptions: Sendable, Equatable {
     public var lastCount = 4096
     /// Token sequences across which no repetition is counted; see `breakers(for:vocabulary:encode:)`.
     public var breakers: [[Int32]] = []
+
+    /// Off, with llama.cpp's values for the rest.
     public init() {}
   }
 
@@ -55,6 +60,8 @@ public struct SamplingOptions: Sendable, Equatable {
     public var probability = 0.0
     /// Tokens at least this likely count as top choices, 0...1; above 0.5 there can be no two of them.
     public var threshold = 0.1
+
+    /// Off, with llama.cpp's values for the rest.
     public init() {}
   }
 
@@ -66,8 +73,11 @@ public struct SamplingOptions: Sendable, Equatable {
     public var tau = 5.0
     /// How fast the bound on surprise follows the error, 0...1.
     public var eta = 0.1
+
+    /// Off, with llama.cpp's values for the rest.
     public init() {}
   }
 
+  /// Options that take the likeliest token.
   public init() {}
 }

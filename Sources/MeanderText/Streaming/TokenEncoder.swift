@@ -50,6 +50,7 @@ public struct TokenEncoder: Sendable {
   /// Complexity: linear in `bytes`, and in what was held back before.
   public mutating func push(_ bytes: [UInt8], into pieces: inout [TokenPiece]) { push(bytes[...], into: &pieces) }
 
+  /// The same for a part of an array.
   public mutating func push(_ bytes: ArraySlice<UInt8>, into pieces: inout [TokenPiece]) {
     start(&pieces)
     var place = bytes.startIndex
