@@ -21,6 +21,37 @@ INLINE void NAME(silu_slope)(vec x, vec *value, vec *slope) {
   *slope = fma_(*value, 1.0f - sigmoid, sigmoid);
 }
 
+// Σ u² and Σ u·weight·dy.
+INLINE void NAME(norm_sums)(
+    const float *x, const float *gate, const float *weight, const float *dy, size_t count, vec *squares, vec *along) {
+  vec u = NAME(some)(x, count);
+  if (gate) u *= silu_(NAME(some)(gate, count));
+  *squares = fma_(u, u, *squares);
+  *along = fma_(u, NAME(some)(weight, count) * NAME(some)(dy, count), *along);
+}
+
+// One group of a row, with r and r³·mean(u·e).
+typedef struct {
+  const float *x, *gate, *weight, *dy;
+  float *dx, *dgate, *dweight;
+  float scale, pull;
+} NAME(norm_place);
+
+INLINE void NAME(norm_place_backward)(const NAME(norm_place) *at, size_t i, size_t count, bool is_gated) {
+  vec value = 0, slope = 0, from = NAME(some)(at->x + i, count), u = from, d = NAME(some)(at->dy + i, count);
+  if (is_gated) {
+    NAME(silu_slope)(NAME(some)(at->gate + i, count), &value, &slope);
+    u *= value;
+  }
+  vec du = NAME(some)(at->weight + i, count) * d * at->scale - u * at->pull;
+  if (is_gated) {
+    NAME(put)(at->dgate + i, fma_(du * from, slope, NAME(some)(at->dgate + i, count)), count);
+    du *= value;
+  }
+  NAME(put)(at->dx + i, NAME(some)(at->dx + i, count) + du, count);
+  if (at->dweight) NAME(put)(at->dweight + i, fma_(d * u, splat(at->scale), NAME(some)(at->dweight + i, count)), count);
+}
+
 // With u = x·silu(gate), r = 1 / sqrt(mean u² + ε), e = w·dy: du = r·(e - u·r²·mean(u·e)); dw += dy·u·r.
 INLINE void NAME(norm_group_backward)(const meander_norm_backward *job, size_t row, size_t first, size_t width, bool is_gated) {
   const float *x = job->x + row * job->x_stride + first, *dy = job->dy + row * job->dy_stride + first;
@@ -28,30 +59,15 @@ INLINE void NAME(norm_group_backward)(const meander_norm_backward *job, size_t r
   float *dx = job->dx + row * job->dx_stride + first;
   float *dgate = is_gated ? job->dgate + row * job->dgate_stride + first : 0;
   vec squares = 0, along = 0;
-  for (size_t i = 0; i < width; i += LANES) {
-    const size_t count = width - i < LANES ? width - i : LANES;
-    vec u = NAME(some)(x + i, count);
-    if (is_gated) u *= silu_(NAME(some)(gate + i, count));
-    squares = fma_(u, u, squares);
-    along = fma_(u, NAME(some)(weight + i, count) * NAME(some)(dy + i, count), along);
-  }
+  size_t i = 0;
+  for (; i + LANES <= width; i += LANES) NAME(norm_sums)(x + i, gate ? gate + i : 0, weight + i, dy + i, LANES, &squares, &along);
+  if (i < width) NAME(norm_sums)(x + i, gate ? gate + i : 0, weight + i, dy + i, width - i, &squares, &along);
   const float scale = 1.0f / __builtin_sqrtf(NAME(total)(squares) / (float)width + job->epsilon);
-  const float pull = scale * scale * scale * NAME(total)(along) / (float)width;
-  for (size_t i = 0; i < width; i += LANES) {
-    const size_t count = width - i < LANES ? width - i : LANES;
-    vec value = 0, slope = 0, from = NAME(some)(x + i, count), u = from, d = NAME(some)(dy + i, count);
-    if (is_gated) {
-      NAME(silu_slope)(NAME(some)(gate + i, count), &value, &slope);
-      u *= value;
-    }
-    vec du = NAME(some)(weight + i, count) * d * scale - u * pull;
-    if (is_gated) {
-      NAME(put)(dgate + i, fma_(du * from, slope, NAME(some)(dgate + i, count)), count);
-      du *= value;
-    }
-    NAME(put)(dx + i, NAME(some)(dx + i, count) + du, count);
-    if (job->dweight) NAME(put)(job->dweight + first + i, fma_(d * u, splat(scale), NAME(some)(job->dweight + first + i, count)), count);
-  }
+  NAME(norm_place) at = {
+      x, gate, weight, dy, dx, dgate, job->dweight ? job->dweight + first : 0, scale,
+      scale * scale * scale * NAME(total)(along) / (float)width};
+  for (i = 0; i + LANES <= width; i += LANES) NAME(norm_place_backward)(&at, i, LANES, is_gated);
+  if (i < width) NAME(norm_place_backward)(&at, i, width - i, is_gated);
 }
 
 static void NAME(norm_backward)(const meander_norm_backward *job) {
@@ -70,31 +86,35 @@ INLINE float *NAME(backward_gradient)(const meander_convolution_backward *job, s
   return at + 1 < width ? job->dtaps + at * job->dtaps_stride : job->dx + (at + 1 - width) * job->dx_stride;
 }
 
-// Token by token: the sum before silu is made again, and its gradient goes to the K inputs under it.
-INLINE void NAME(convolution_token_backward)(const meander_convolution_backward *job, size_t token, size_t width) {
-  const float *dy = job->dy + token * job->dy_stride;
-  for (size_t c = 0; c < job->channels; c += LANES) {
-    const size_t count = job->channels - c < LANES ? job->channels - c : LANES;
-    vec sum = job->bias ? NAME(some)(job->bias + c, count) : splat(0);
-    for (size_t k = 0; k < width; k++)
-      sum = fma_(
-          NAME(some)(job->weight + k * job->weight_stride + c, count),
-          NAME(some)(NAME(backward_input)(job, token + k, width) + c, count), sum);
-    vec value, slope, d = NAME(some)(dy + c, count);
-    if (job->silu) {
-      NAME(silu_slope)(sum, &value, &slope);
-      d *= slope;
-    }
-    if (job->dbias) NAME(put)(job->dbias + c, NAME(some)(job->dbias + c, count) + d, count);
-    for (size_t k = 0; k < width; k++) {
-      float *to = NAME(backward_gradient)(job, token + k, width) + c;
-      NAME(put)(to, fma_(NAME(some)(job->weight + k * job->weight_stride + c, count), d, NAME(some)(to, count)), count);
-      if (!job->dweight) continue;
-      float *weight = job->dweight + k * job->dweight_stride + c;
-      vec input = NAME(some)(NAME(backward_input)(job, token + k, width) + c, count);
-      NAME(put)(weight, fma_(input, d, NAME(some)(weight, count)), count);
-    }
+// Channels [c, c + count) of a token: the sum before silu is made again, and its gradient goes to the K inputs under it.
+INLINE void NAME(convolution_place_backward)(
+    const meander_convolution_backward *job, size_t token, size_t c, size_t count, size_t width) {
+  vec sum = job->bias ? NAME(some)(job->bias + c, count) : splat(0), inputs[8];
+  for (size_t k = 0; k < width; k++) {
+    vec input = NAME(some)(NAME(backward_input)(job, token + k, width) + c, count);
+    if (width <= 8) inputs[k] = input;
+    sum = fma_(NAME(some)(job->weight + k * job->weight_stride + c, count), input, sum);
   }
+  vec value, slope, d = NAME(some)(job->dy + token * job->dy_stride + c, count);
+  if (job->silu) {
+    NAME(silu_slope)(sum, &value, &slope);
+    d *= slope;
+  }
+  if (job->dbias) NAME(put)(job->dbias + c, NAME(some)(job->dbias + c, count) + d, count);
+  for (size_t k = 0; k < width; k++) {
+    float *to = NAME(backward_gradient)(job, token + k, width) + c;
+    NAME(put)(to, fma_(NAME(some)(job->weight + k * job->weight_stride + c, count), d, NAME(some)(to, count)), count);
+    if (!job->dweight) continue;
+    float *weight = job->dweight + k * job->dweight_stride + c;
+    vec input = width <= 8 ? inputs[k] : NAME(some)(NAME(backward_input)(job, token + k, width) + c, count);
+    NAME(put)(weight, fma_(input, d, NAME(some)(weight, count)), count);
+  }
+}
+
+INLINE void NAME(convolution_token_backward)(const meander_convolution_backward *job, size_t token, size_t width) {
+  size_t c = 0;
+  for (; c + LANES <= job->channels; c += LANES) NAME(convolution_place_backward)(job, token, c, LANES, width);
+  if (c < job->channels) NAME(convolution_place_backward)(job, token, c, job->channels - c, width);
 }
 
 static void NAME(convolution_backward)(const meander_convolution_backward *job) {

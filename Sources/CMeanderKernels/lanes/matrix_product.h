@@ -5,6 +5,22 @@
 #define PRODUCT_INNER 256
 #define PRODUCT_ROW_BLOCK 320
 
+// Four columns of four numbers, `stride` apart, into four rows of a panel.
+INLINE void NAME(turn)(const float *from, size_t stride, float *to) {
+  typedef float four __attribute__((ext_vector_type(4)));
+  four a, b, c, d;
+  __builtin_memcpy(&a, from, sizeof a);
+  __builtin_memcpy(&b, from + stride, sizeof b);
+  __builtin_memcpy(&c, from + 2 * stride, sizeof c);
+  __builtin_memcpy(&d, from + 3 * stride, sizeof d);
+  four low = __builtin_shufflevector(a, b, 0, 4, 1, 5), high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  four low2 = __builtin_shufflevector(c, d, 0, 4, 1, 5), high2 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  four rows[4] = {
+      __builtin_shufflevector(low, low2, 0, 1, 4, 5), __builtin_shufflevector(low, low2, 2, 3, 6, 7),
+      __builtin_shufflevector(high, high2, 0, 1, 4, 5), __builtin_shufflevector(high, high2, 2, 3, 6, 7)};
+  UNROLL for (size_t k = 0; k < 4; k++) __builtin_memcpy(to + k * MEANDER_BLOCK, rows + k, sizeof *rows);
+}
+
 // Columns [first, first + count) of b for `inner` steps from `from` as [k][16]; what is missing is zeros.
 INLINE void NAME(pack_panel)(
     const meander_matrix_product *job, size_t from, size_t inner, size_t first, size_t count, float *panel) {
@@ -19,8 +35,16 @@ INLINE void NAME(pack_panel)(
       for (size_t k = 0; k < inner; k++) __builtin_memcpy(panel + k * MEANDER_BLOCK, b + k * job->b_inner, count * sizeof *b);
     return;
   }
-  for (size_t c = 0; c < count; c++)
-    for (size_t k = 0; k < inner; k++) panel[k * MEANDER_BLOCK + c] = b[c * job->b_column + k * job->b_inner];
+  size_t c = 0;
+  for (; c + 4 <= count; c += 4) {
+    const float *from = b + c * job->b_column;
+    size_t k = 0;
+    for (; k + 4 <= inner; k += 4) NAME(turn)(from + k, job->b_column, panel + k * MEANDER_BLOCK + c);
+    for (; k < inner; k++)
+      for (size_t i = 0; i < 4; i++) panel[k * MEANDER_BLOCK + c + i] = from[i * job->b_column + k];
+  }
+  for (; c < count; c++)
+    for (size_t k = 0; k < inner; k++) panel[k * MEANDER_BLOCK + c] = b[c * job->b_column + k];
 }
 
 INLINE void NAME(product_tile)(

@@ -9,25 +9,25 @@ extension Trainer {
   /// Writes the run as it stands to `path`.
   package func write(checkpoint path: String) throws {
     var writer = SafeTensorsWriter()
-    // Wider elements come first in the file of their own accord.
-    for (source, rows) in lanes.states.enumerated() {
+    var positions: [(String, JSON)] = []
+    for (source, rows) in lanes.states.enumerated() where !recipe.compactsCheckpoints {
       for (row, state) in rows.enumerated() {
         guard let state else { continue }
+        positions.append(("\(source).\(row)", JSON(Int(state.position))))
         for region in state.layout.regions {
           try writer.add(
             "lanes.\(source).\(row).\(region.name)", region.type, region.shape, bytes: state.bytes(of: region))
         }
       }
     }
-    var positions: [(String, JSON)] = []
-    for (source, rows) in lanes.states.enumerated() {
-      for (row, state) in rows.enumerated() {
-        if let state { positions.append(("\(source).\(row)", JSON(Int(state.position)))) }
-      }
-    }
     for (name, storage) in storages {
       for entry in model.parameters.entries {
-        try writer.add("\(name).\(entry.name)", entry.shape, floats: model.parameters.matrix(entry, in: storage).array())
+        let values = model.parameters.matrix(entry, in: storage).array()
+        if recipe.compactsCheckpoints, name != "weights" {
+          try writer.add("\(name).\(entry.name)", .bf16, entry.shape, bytes: Narrowing.bf16(values))
+        } else {
+          try writer.add("\(name).\(entry.name)", entry.shape, floats: values)
+        }
       }
     }
     for (name, storage) in lanes.trained?.storages ?? [] {

@@ -65,6 +65,9 @@ public struct Recipe: Sendable {
   /// A checkpoint is written after so many seconds, and so many steps where that is not 0.
   public var checkpointSeconds: Int
   public var checkpointSteps: Int
+  /// Whether checkpoints are made small: moments in bf16, and no carried states. A run that goes on from one is then not the
+  /// same to the bit.
+  public var compactsCheckpoints = false
   /// Where the run writes: checkpoints, log, and in the end the model.
   public var output: String
   /// What weights are stored as in the end.
@@ -132,6 +135,7 @@ extension Recipe {
     if var options = try recipe.object("checkpoint") {
       checkpointSeconds = try options.integer("seconds", 600, in: 1...1 << 30)
       checkpointSteps = try options.integer("steps", 0, in: 0...1 << 40)
+      compactsCheckpoints = try options.bool("compact", false)
       try options.finish()
     }
     if var options = try recipe.object("card") { card = try ModelCard(&options) }
