@@ -43,6 +43,11 @@ enum Examples {
     "decode": [
       .init(purpose: "there and back", line: "meander tokenizer encode < notes.txt | meander tokenizer decode")
     ],
+    "tokenizer train": [
+      .init(
+        purpose: "a vocabulary of 512 entries, one of them the end of a text",
+        line: "meander tokenizer train notes.txt app.log --vocabulary 512 --special '<|end|>' -o own.json")
+    ],
     "train": [
       .init(purpose: "train, or go on with what was begun", line: "meander train recipe.json --resume"),
       .init(purpose: "a first look: ten steps on one thread", line: "meander train recipe.json --resume -t 1 --until 10"),

@@ -5,8 +5,8 @@ import MeanderFiles
 struct TokenizerCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "tokenizer",
-    abstract: "Turn text into token ids, and back.",
-    subcommands: [EncodeCommand.self, DecodeCommand.self])
+    abstract: "Turn text into token ids, and back; learn a vocabulary.",
+    subcommands: [EncodeCommand.self, DecodeCommand.self, TrainTokenizerCommand.self])
 }
 
 /// Where the tokenizer comes from: a model, or a folder that holds a tokenizer alone.

@@ -91,7 +91,7 @@ package final class TextSource: DataSource {
     if lane.reader == nil {
       var reader = try DocumentReader(document(lane), context.tokenizer)
       // After a restoration the tokens before the position are read again.
-      var skipped = lane.taken
+      var skipped = max(0, lane.taken)
       while skipped > 0 {
         guard try reader.read(into: &lane.held) else { break }
         let passed = min(skipped, lane.held.count)
