@@ -8,8 +8,9 @@ import Testing
 /// Text as samples: every token once and in order, from any position on, whatever the size of the documents.
 @Suite struct TextSourceTests {
   /// Documents of 0 to 900 bytes, which no window fits.
-  static let documents: [[UInt8]] = (0..<23).map { number in
-    Array((0..<(number * 41 % 23) * 40).map { UInt8(97 + ($0 + number) % 25) })
+  static let documents: [[UInt8]] = (0..<23).map { (number: Int) -> [UInt8] in
+    let count = number * 41 % 23 * 40
+    return (0..<count).map { (place: Int) -> UInt8 in UInt8(97 + (place + number) % 25) }
   }
 
   static func folder() throws -> TemporaryFolder {

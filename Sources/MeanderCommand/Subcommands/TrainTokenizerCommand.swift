@@ -7,7 +7,7 @@ struct TrainTokenizerCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "train",
     abstract: "Learn a byte-level BPE vocabulary from text.",
-    usage: "meander tokenizer train [<file> ...] -o <file> [<options>]",
+    usage: "meander tokenizer train [<file> ...] [<options>]",
     discussion: Examples.discussion(
       "tokenizer train",
       """

@@ -27,6 +27,11 @@ public struct BytePairTrainer: Sendable {
   private var pending: [UInt8] = []
   private var rarest = 1
 
+  /// A trainer that has seen no text.
+  ///
+  /// - Parameters:
+  ///   - splitting: the rule by which words are cut.
+  ///   - special: tokens that stand for no text, in the order of their ids, which come first.
   public init(splitting: Splitting = .digits, special: [String] = []) {
     self.splitting = splitting
     self.special = special
