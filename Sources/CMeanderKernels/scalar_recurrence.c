@@ -82,10 +82,11 @@ void meander_scalar_channel_scan(const meander_channel_scan *job, size_t first_c
   for (size_t token = 0; token < job->tokens; token++)
     for (size_t channel = first_channel; channel < end_channel; channel++) {
       float x = job->x[token * job->x_stride + channel], d = job->dt[token * job->dt_stride + channel], y = 0;
+      const float u = job->insertion * d * x, s = job->rate_scale * d;
       for (size_t n = 0; n < job->state_size; n++) {
         float *h = job->state + n * job->state_stride + channel;
-        float decay = scalar_exp(d * job->rate[n * job->rate_stride + channel]);
-        *h = fmaf(job->b[token * job->b_stride + n], d * x, decay * *h);
+        float decay = scalar_exp(fmaf(s, job->rate[n * job->rate_stride + channel], job->log_retention));
+        *h = fmaf(job->b[token * job->b_stride + n], u, decay * *h);
         if (token >= skipped) y = fmaf(job->c[(token - skipped) * job->c_stride + n], *h, y);
       }
       if (token >= skipped)

@@ -1,14 +1,26 @@
 import CMeanderKernels
 
+/// The gate transform of a layer without heads: one for all its channels. Its time step was scaled and filtered before.
+package struct ChannelGate: Sendable {
+  /// sA, the scale of A.
+  package var rateScale: Float = 1
+  /// ln cA, which joins every decay.
+  package var logRetention: Float = 0
+  /// sB, the scale of what is inserted.
+  package var insertion: Float = 1
+
+  package init() {}
+}
+
 extension Kernels {
-  /// The selective scan of Mamba-1 (Gu and Dao 2023): h[n] = exp(dt·A[n])·h[n] + dt·x·B[n], y = Σ_n C[n]·h[n] + D·x
-  /// for each of I channels; writes the outputs of the last `outputs` tokens.
+  /// The selective scan of Mamba-1 (Gu and Dao 2023): h[n] = cA·exp(sA·dt·A[n])·h[n] + sB·dt·x·B[n],
+  /// y = Σ_n C[n]·h[n] + D·x for each of I channels; writes the outputs of the last `outputs` tokens.
   ///
   /// x, dt (after softplus): T × I; rate (A): N × I; b: T × N; c: outputs × N; skip: 1 × I; state: N × I;
   /// y: outputs × I. Complexity: O(T · N · I) time, no memory.
   package func channelScan(
-    x: Matrix, dt: Matrix, rate: Matrix, b: Matrix, c: Matrix?, skip: Matrix, state: Matrix, outputs: Int,
-    into y: Matrix?
+    x: Matrix, dt: Matrix, rate: Matrix, b: Matrix, c: Matrix?, skip: Matrix, state: Matrix, gate: ChannelGate = .init(),
+    outputs: Int, into y: Matrix?
   ) {
     let channels = x.columns
     let size = state.rows
@@ -23,7 +35,8 @@ extension Kernels {
       x: x.base, x_stride: x.stride, dt: dt.base, dt_stride: dt.stride, rate: rate.base, rate_stride: rate.stride,
       b: b.base, b_stride: b.stride, c: c.map { UnsafePointer($0.base) }, c_stride: c?.stride ?? 0, skip: skip.base,
       state: state.base, state_stride: state.stride, y: y?.base, y_stride: y?.stride ?? 0, tokens: x.rows,
-      outputs: outputs, channels: channels, state_size: size)
+      outputs: outputs, channels: channels, state_size: size, rate_scale: gate.rateScale,
+      log_retention: gate.logRetention, insertion: gate.insertion)
     let function = functions.channel_scan
     withUnsafePointer(to: job) { job in
       team.split(channels, grain: 16, workers: sharing(operations: x.rows * size * channels * 12)) {

@@ -61,12 +61,13 @@ package enum Naive {
     return y
   }
 
-  /// Mamba-1: h[n] = exp(dt·A[n])·h[n] + dt·x·B[n], y = C·h + D·x for each of I channels.
+  /// Mamba-1: h[n] = cA·exp(sA·dt·A[n])·h[n] + sB·dt·x·B[n], y = C·h + D·x for each of I channels.
   ///
   /// x, dt (after softplus): T × I; rate (A): N × I; b, c: T × N; skip (D): I; state: N × I, moved on. Returns T × I.
   @specialized(where Real == Double)
   package static func channelScan<Real: NaiveReal>(
-    x: [Real], dt: [Real], rate: [Real], b: [Real], c: [Real], skip: [Real], state: inout [Real], tokens: Int
+    x: [Real], dt: [Real], rate: [Real], b: [Real], c: [Real], skip: [Real], state: inout [Real],
+    gate: ChannelGate = .init(), tokens: Int
   ) -> [Real] {
     let channels = skip.count
     let size = state.count / channels
@@ -74,10 +75,12 @@ package enum Naive {
     for t in 0..<tokens {
       for i in 0..<channels {
         let (input, step) = (x[t * channels + i], dt[t * channels + i])
+        let insertion = Real(gate.insertion) * step
         var output = skip[i] * input
         for n in 0..<size {
           let place = n * channels + i
-          state[place] = Real.exponential(step * rate[place]) * state[place] + step * input * b[t * size + n]
+          let retention = Real.exponential(Real(gate.rateScale) * step * rate[place] + Real(gate.logRetention))
+          state[place] = retention * state[place] + insertion * input * b[t * size + n]
           output += c[t * size + n] * state[place]
         }
         y[t * channels + i] = output

@@ -37,4 +37,13 @@ package struct GateTransform: Sendable, Hashable {
     result.insertion *= insertion
     return result
   }
+
+  /// What of the transform the scan of a layer without heads takes.
+  var channelGate: ChannelGate {
+    var gate = ChannelGate()
+    gate.rateScale = Float(rateScale)
+    gate.logRetention = Float(logRetention)
+    gate.insertion = insertion
+    return gate
+  }
 }

@@ -12,15 +12,19 @@ package enum Readout {
 extension LanguageModel {
   /// Moves `state` forward by `ids`. O(tokens), in the workspace's memory.
   ///
+  /// At multiples of the grid the gauge is read and mitigations act.
+  ///
   /// Throws `.badRequest` for an id outside the vocabulary, before anything has moved, and `.nonFinite` when a head's
   /// state stops being finite; what was read until the last multiple of the grid then stands in `state`.
   ///
   /// - Parameters:
   ///   - ids: any number of tokens; they are taken in pieces that end at multiples of the grid.
   ///   - form: how the recurrence is computed; all but `scan` are there to be compared with.
+  ///   - gates: transforms in place of those that the model's mitigations ask for.
   package func advance(
     _ state: ModelState, by ids: ArraySlice<Int32>, kernels: Kernels, workspace: Workspace,
-    form: RecurrenceForm = .scan, gates: [[GateTransform]] = [], readout: Readout = .none
+    form: RecurrenceForm = .scan, gates: [[GateTransform]] = [], observer: (any StepObserver)? = nil,
+    readout: Readout = .none
   ) throws {
     if let index = ids.firstIndex(where: { $0 < 0 || Int($0) >= facts.vocabulary }) {
       throw MeanderError(
@@ -29,23 +33,41 @@ extension LanguageModel {
     }
     var rest = ids
     while !rest.isEmpty {
-      let toGrid = Self.grid - Int(state.position % Int64(Self.grid))
-      let piece = rest.prefix(min(toGrid, workspace.maximumTokens))
+      let piece = rest.prefix(min(tokensToStop(state.position), workspace.maximumTokens))
       let first = piece.startIndex - ids.startIndex
-      try step(state, piece, kernels, workspace, form, gates, first: first, readout)
+      try step(
+        state, piece, kernels, workspace, form, gates.isEmpty ? plan.gates(at: state) : gates, observer, first: first,
+        readout)
       rest = rest[piece.endIndex...]
-      if state.position % Int64(Self.grid) == 0 { try readGauge(state, kernels) }
+      if isGaugeRead(at: state.position) { try readGauge(state, kernels) }
+      if !plan.actions.isEmpty { act(on: state, kernels) }
     }
+  }
+
+  /// How many tokens may be read before something happens between two of them.
+  private func tokensToStop(_ position: Int64) -> Int {
+    func left(_ grid: Int) -> Int { grid - Int(position % Int64(grid)) }
+    var count = left(plan.grid)
+    if let length = facts.intent.trainedLength, position < Int64(length) {
+      count = min(count, left(Self.noteGrid(length)), Int(Int64(length) - position))
+    }
+    return count
+  }
+
+  private func act(on state: ModelState, _ kernels: Kernels) {
+    let moment = GridMoment(model: self, state: state, kernels: kernels)
+    for action in plan.actions where state.position % Int64(action.grid) == 0 { action.act(moment) }
   }
 
   /// One piece: at most the workspace's tokens, within one cell of the grid.
   private func step(
     _ state: ModelState, _ ids: ArraySlice<Int32>, _ kernels: Kernels, _ workspace: Workspace, _ form: RecurrenceForm,
-    _ gates: [[GateTransform]], first: Int, _ readout: Readout
+    _ gates: [[GateTransform]], _ observer: (any StepObserver)?, first: Int, _ readout: Readout
   ) throws {
     let arena = workspace.arena
     arena.reset()
-    let operations = Operations(kernels: kernels, arena: arena, form: form)
+    var operations = Operations(kernels: kernels, arena: arena, form: form)
+    operations.stepObserver = observer
     var outputs = 1
     if case .each = readout { outputs = ids.count }
     let final = blocks.forward(ids, state: { mixerState(state, $0, gates) }, outputs: outputs, operations)
@@ -79,7 +101,8 @@ extension LanguageModel {
   }
 
   func mixerState(_ state: ModelState, _ layer: Int, _ gates: [[GateTransform]] = []) -> MixerState {
-    MixerState(state: state, regions: regions[layer], gates: gates.isEmpty ? [] : gates[layer])
+    MixerState(
+      state: state, regions: regions[layer], gates: gates.isEmpty ? [] : gates[layer], shadow: plan.shadow(layer, state))
   }
 
   /// Scratch memory for one running job.

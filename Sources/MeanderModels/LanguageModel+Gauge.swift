@@ -1,36 +1,67 @@
 import MeanderErrors
+import MeanderFiles
 import MeanderKernels
 
 extension LanguageModel {
   /// Per layer and head, what the state looks like now. O(state).
-  ///
-  /// A head raises its alarm when it still holds more than 99 % of what it first read at the end of the trained length
-  /// and its norm is more than twice the largest it had within that length (Stuffed Mamba's picture of state collapse).
   package func gauge(of state: ModelState, kernels: Kernels) -> [[HeadReading]] {
-    blocks.layers.indices.map { layer in
-      var readings = blocks.layers[layer].mixer.readings(of: mixerState(state, layer), kernels: kernels)
-      guard let length = facts.intent.trainedLength, state.position > Int64(length) else { return readings }
-      let trained = state.matrix(gaugeRegions[layer]).array()
-      let share = Double(length) / Double(state.position)
-      for head in readings.indices where trained[head] > 0 {
-        let forgetsNothing = readings[head].retention * share > -0.01
-        readings[head].alarm = forgetsNothing && readings[head].norm > 2 * Double(trained[head])
-      }
-      return readings
-    }
+    blocks.layers.indices.map { readings(of: state, layer: $0, kernels: kernels) }
   }
 
-  /// At a multiple of the grid: refuses a state that is not finite, and notes norms within the trained length.
+  /// One layer's heads, with their alarms.
+  ///
+  /// A head raises its alarm when at the end of the trained length it still held more than 99 % of what it first read, and
+  /// its norm is now more than twice the largest that it had within that length (Stuffed Mamba's picture of state collapse).
+  func readings(of state: ModelState, layer: Int, kernels: Kernels) -> [HeadReading] {
+    var readings = blocks.layers[layer].mixer.readings(of: mixerState(state, layer), kernels: kernels)
+    guard let length = facts.intent.trainedLength, state.position > Int64(length) else { return readings }
+    let norms = state.matrix(gaugeRegions[layer].norms)
+    let retentions = state.doubles(gaugeRegions[layer].retentions)
+    for head in readings.indices where norms[0, head] > 0 {
+      let forgetsNothing = retentions[head] > Self.forgetsNothing
+      readings[head].alarm = forgetsNothing && readings[head].norm > 2 * Double(norms[0, head])
+    }
+    return readings
+  }
+
+  /// ln 0.99
+  private static let forgetsNothing = -0.010050335853501441
+
+  /// Within the trained length norms are noted at multiples of this.
+  static func noteGrid(_ trainedLength: Int) -> Int { min(grid, max(1, trainedLength / 4)) }
+
+  /// At multiples of the grid, and within the trained length a little more often, and at its end.
+  func isGaugeRead(at position: Int64) -> Bool {
+    if position % Int64(Self.grid) == 0 { return true }
+    guard let length = facts.intent.trainedLength, position <= Int64(length) else { return false }
+    return position == Int64(length) || position % Int64(Self.noteGrid(length)) == 0
+  }
+
+  /// Refuses a state that is not finite, and notes norms and retentions within the trained length.
   func readGauge(_ state: ModelState, _ kernels: Kernels) throws {
-    let notes = facts.intent.trainedLength.map { state.position <= Int64(max($0, Self.grid)) } ?? false
+    let notes = facts.intent.trainedLength.map { state.position <= Int64($0) } ?? false
     for layer in blocks.layers.indices {
       let readings = blocks.layers[layer].mixer.readings(of: mixerState(state, layer), kernels: kernels)
       if let head = readings.firstIndex(where: { !$0.isFinite }) { throw nonFinite(layer, head, state.position) }
       guard notes else { continue }
-      let trained = state.matrix(gaugeRegions[layer])
+      let norms = state.matrix(gaugeRegions[layer].norms)
+      let retentions = state.doubles(gaugeRegions[layer].retentions)
       for (head, reading) in readings.enumerated() {
-        trained[0, head] = max(trained[0, head], Float(reading.norm))
+        norms[0, head] = max(norms[0, head], Float(reading.norm))
+        retentions[head] = reading.retention
       }
+    }
+  }
+
+  /// Fills in what a state of an earlier format does not hold: the retention at the end of the trained length, from the
+  /// decay since the start, as if that had been even.
+  package func completeRetentions(of state: ModelState, kernels: Kernels) {
+    guard let length = facts.intent.trainedLength, state.position > 0 else { return }
+    let share = min(1, Double(length) / Double(state.position))
+    for layer in blocks.layers.indices {
+      let readings = blocks.layers[layer].mixer.readings(of: mixerState(state, layer), kernels: kernels)
+      let retentions = state.doubles(gaugeRegions[layer].retentions)
+      for (head, reading) in readings.enumerated() { retentions[head] = reading.retention * share }
     }
   }
 
@@ -55,5 +86,17 @@ extension LanguageModel {
         ReferenceTensor(name: "layers.\(layer).\($0.name)", shape: $0.shape, values: $0.values)
       }
     }
+  }
+}
+
+/// What the gauge's alarm remembers of a layer: per head the largest norm within the trained length, and the sum of the
+/// log-decay over it.
+struct GaugeRegions: Sendable {
+  let norms: StateRegion
+  let retentions: StateRegion
+
+  init(in layout: inout StateLayout, layer: Int, heads: Int) {
+    norms = layout.append("layers.\(layer).trained_norm", .f32, [heads])
+    retentions = layout.append("layers.\(layer).trained_retention", .f64, [heads])
   }
 }

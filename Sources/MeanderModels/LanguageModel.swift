@@ -23,10 +23,14 @@ package final class LanguageModel: Sendable {
   let blocks: Blocks
   /// Per layer, the regions of its mixer.
   let regions: [[StateRegion]]
-  /// Per layer, the largest norm of each head within the trained length.
-  let gaugeRegions: [StateRegion]
+  /// Per layer, what the gauge's alarm remembers of the trained length.
+  let gaugeRegions: [GaugeRegions]
   /// The final normalised hidden row of the last token, 1 × D.
   let hidden: StateRegion
+  /// What changes how states evolve.
+  package let plan: MitigationPlan
+  /// The model without mitigations, where there are any.
+  private let plain: LanguageModel?
 
   /// Opens a model: configuration and weights through the registry, packed for `table`, the file's pages released.
   ///
@@ -67,10 +71,11 @@ package final class LanguageModel: Sendable {
     var layout = StateLayout()
     regions = blocks.layers.indices.map { blocks.layers[$0].mixer.declareState(in: &layout, layer: "layers.\($0)") }
     gaugeRegions = blocks.layers.indices.map { layer in
-      layout.append("layers.\(layer).trained_norm", .f32, [blocks.layers[layer].mixer.gaugedHeads])
+      GaugeRegions(in: &layout, layer: layer, heads: blocks.layers[layer].mixer.gaugedHeads)
     }
     hidden = layout.append("hidden", .f32, [shape.width])
     self.layout = layout
+    plain = nil
     self.compute = compute
     let arithmetic = "\(type.name) \(architecture.arithmetic)"
     fingerprint = Fingerprint(weights: reader.fingerprint, arithmetic: arithmetic).hexadecimal
@@ -82,6 +87,31 @@ package final class LanguageModel: Sendable {
       name: files.name, architecture: type.name, width: shape.width, layers: shape.layers,
       vocabulary: shape.vocabulary, parameters: reader.parameterCount,
       storedType: types.max { $0.value < $1.value }?.key.rawValue ?? "none", intent: shape.intent)
+    plan = MitigationPlan(
+      plain: layout, layers: blocks.layers.map(\.mixer.gating), facts: facts, fingerprint: fingerprint)
+  }
+
+  private init(_ plain: LanguageModel, _ plan: MitigationPlan) {
+    facts = plain.facts
+    layout = plan.layout
+    compute = plain.compute
+    fingerprint = plain.fingerprint
+    weightByteCount = plain.weightByteCount
+    blocks = plain.blocks
+    regions = plain.regions
+    gaugeRegions = plain.gaugeRegions
+    hidden = plain.hidden
+    self.plan = plan
+    self.plain = plain
+  }
+
+  /// The same weights, whose states evolve under `mitigations` and none but these. Throws where one cannot be taken.
+  package func mitigated(by mitigations: [Mitigation]) throws -> LanguageModel {
+    let plain = plain ?? self
+    guard !mitigations.isEmpty else { return plain }
+    var plan = plain.plan
+    try plan.add(mitigations)
+    return LanguageModel(plain, plan)
   }
 
   /// The blocks, the first with its projections of every token at hand where the vocabulary is small.

@@ -89,13 +89,17 @@ package struct Mamba1Mixer: Mixer {
     let read = selected.columns(rank + size..<rank + 2 * size)
     let mixed = operations.channelScan(
       x: x, dt: dt, rate: rate, b: selected.columns(rank..<rank + size),
-      c: read.rows(read.rows - outputs..<read.rows), skip: skip, state: state.matrix(Self.recurrence), outputs: outputs)
+      c: read.rows(read.rows - outputs..<read.rows), skip: skip, state: state.matrix(Self.recurrence),
+      transform: state.gates.first ?? .identity, outputs: outputs)
     guard outputs > 0 else { return residual }
     let gate = operations.project(input.suffix(outputs), outputProjection)
     return operations.project(operations.multiplySilu(mixed, gate: gate), outProjection, addingTo: residual)
   }
 
   package var gaugedHeads: Int { 1 }
+
+  /// One transform for all channels; what acts on heads between tokens has none to act on.
+  package var gating: MixerGating { .channels }
 
   package func readings(of state: MixerState, kernels: Kernels) -> [HeadReading] {
     let statistics = kernels.headStatistics(state.matrix(Self.recurrence), heads: 1)[0]

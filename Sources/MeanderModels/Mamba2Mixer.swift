@@ -114,7 +114,7 @@ package struct Mamba2Mixer: Mixer {
       dt: projected.columns(inner + keys..<inner + keys + sizes.heads),
       heads: heads.applied(state.gates),
       skip: skip, state: state.matrix(Self.recurrence), pending: state.doubles(Self.pending),
-      total: state.doubles(Self.total), groups: sizes.groups, outputs: outputs)
+      total: state.doubles(Self.total), shadow: state.shadow, groups: sizes.groups, outputs: outputs)
     guard outputs > 0 else { return residual }
     let normed = operations.gatedRootMeanSquareNorm(
       mixed, gate: gate, weight: norm, epsilon: sizes.epsilon, groups: sizes.groups)
@@ -151,6 +151,14 @@ package struct Mamba2Mixer: Mixer {
   }
 
   package var gaugedHeads: Int { sizes.heads }
+
+  package var gating: MixerGating { .heads(heads.gates.map(\.rate), stateSize: sizes.stateSize, headWidth: sizes.headWidth) }
+
+  package func headed(_ state: MixerState) -> HeadedState? {
+    HeadedState(
+      heads: sizes.heads, recurrence: state.matrix(Self.recurrence), pending: state.doubles(Self.pending),
+      total: state.doubles(Self.total))
+  }
 
   package func readings(of state: MixerState, kernels: Kernels) -> [HeadReading] {
     let pending = state.doubles(Self.pending).array()

@@ -27,6 +27,12 @@ package protocol Mixer: Sendable {
   /// What the gauge reads of this layer's state; empty for a mixer without heads of recurrent state.
   func readings(of state: MixerState, kernels: Kernels) -> [HeadReading]
 
+  /// What of this mixer mitigations can change.
+  var gating: MixerGating { get }
+
+  /// The recurrent state as what acts between tokens finds it; nil where it has no heads that decay as one.
+  func headed(_ state: MixerState) -> HeadedState?
+
   /// The state as other frameworks lay it out: names within the layer, shapes, values.
   func referenceState(_ state: MixerState) -> [ReferenceTensor]
 
@@ -45,7 +51,9 @@ package struct MixerState {
   package let state: ModelState
   package let regions: [StateRegion]
   /// How the gates of this layer's heads are set; empty leaves them as they were trained.
-  package let gates: [GateTransform]
+  package var gates: [GateTransform] = []
+  /// A second recurrent state that moves beside this layer's own.
+  package var shadow: ShadowState?
 
   package func matrix(_ index: Int) -> Matrix { state.matrix(regions[index]) }
   package func doubles(_ index: Int) -> Doubles { state.doubles(regions[index]) }

@@ -10,7 +10,9 @@ struct ScanOperands {
 
 extension Operations {
   /// The selective scan in chunks, and with a tape the way back. y: the last rows of T × (H·P), as many as `c` has.
-  func chunkScan(_ operands: ScanOperands, state: Matrix, pending: Doubles, total: Doubles, into y: Matrix) {
+  func chunkScan(
+    _ operands: ScanOperands, state: Matrix, pending: Doubles, total: Doubles, shadow: ShadowState? = nil, into y: Matrix
+  ) {
     let (tokens, heads) = (operands.x.rows, operands.heads.gates.count)
     let table = HeadTable(operands.heads.gates)
     let steps = HeadSteps(step: arena.matrix(rows: tokens, columns: heads), decay: arena.doubles(tokens * heads))
@@ -22,6 +24,13 @@ extension Operations {
     let scratch = Matrix(rows: 1, columns: inputs.scratchCount)
     let outputs = tokens == y.rows ? y : Matrix(rows: tokens, columns: y.columns)
     guard let tape else {
+      if let shadow {
+        let twin = Doubles(pending.array())
+        kernels.chunkScan(
+          inputs, state: shadow.recurrence, pending: twin, boundaries: nil, scratch: scratch, into: outputs)
+        let since = zip(before, pending.array()).map { $0 - $1 }
+        shadow.gatherFactors(total: total, pending: twin, since: since)
+      }
       kernels.chunkScan(inputs, state: state, pending: pending, boundaries: nil, scratch: scratch, into: outputs)
       if tokens != y.rows { y.copy(from: outputs.rows(tokens - y.rows..<tokens)) }
       return

@@ -4,35 +4,42 @@ import MeanderKernels
 extension Operations {
   func naiveScan(
     x: Matrix, b: Matrix, c: Matrix, dt: Matrix, heads: [HeadGate], skip: Matrix, state: Matrix, pending: Doubles,
-    total: Doubles, groups: Int, into y: Matrix
+    total: Doubles, shadow: ShadowState?, groups: Int, into y: Matrix
   ) {
     let outputs = y.rows
-    let rowsPerHead = state.rows / heads.count
-    var h = state.array().map { Double($0) }
-    for (head, decay) in pending.array().enumerated() {
-      for index in head * rowsPerHead * state.columns..<(head + 1) * rowsPerHead * state.columns {
-        h[index] *= Double.exponential(decay)
-      }
-    }
     let unread = [Double](repeating: 0, count: (x.rows - outputs) * b.columns)
-    let result = Naive.selectiveScan(
-      x: x.doubles, dt: dt.doubles, b: b.doubles, c: unread + c.doubles, heads: heads, skip: skip.doubles, state: &h,
-      groups: groups, tokens: x.rows)
+    func moved(_ stored: Matrix, c: [Double]) -> [Double] {
+      var h = stored.doubles
+      let perHead = h.count / heads.count
+      for (head, decay) in pending.array().enumerated() {
+        for index in head * perHead..<(head + 1) * perHead { h[index] *= Double.exponential(decay) }
+      }
+      let result = Naive.selectiveScan(
+        x: x.doubles, dt: dt.doubles, b: b.doubles, c: c, heads: heads, skip: skip.doubles, state: &h, groups: groups,
+        tokens: x.rows)
+      stored.copy(from: h)
+      return result
+    }
+    let result = moved(state, c: unread + c.doubles)
+    if let shadow { _ = moved(shadow.recurrence, c: [Double](repeating: 0, count: x.rows * b.columns)) }
     // The decays since the start are the gates' own sum; what they leave pending is already in the naive state.
+    let before = zip(total.array(), pending.array()).map { $0 - $1 }
     let scratch = Doubles([Double](repeating: 0, count: heads.count))
     kernels.gates(dt, heads: heads, pending: scratch, total: total, into: arena.matrix(rows: dt.rows, columns: 3 * heads.count))
     pending.fill(0)
-    state.copy(from: h)
+    shadow?.gatherFactors(total: total, pending: pending, since: before)
     y.copy(from: Array(result.suffix(outputs * x.columns)))
   }
 
-  func naiveScan(x: Matrix, dt: Matrix, rate: Matrix, b: Matrix, c: Matrix, skip: Matrix, state: Matrix, into y: Matrix) {
+  func naiveScan(
+    x: Matrix, dt: Matrix, rate: Matrix, b: Matrix, c: Matrix, skip: Matrix, state: Matrix, gate: ChannelGate, into y: Matrix
+  ) {
     let outputs = y.rows
     var h = state.doubles
     let unread = [Double](repeating: 0, count: (x.rows - outputs) * b.columns)
     let result = Naive.channelScan(
       x: x.doubles, dt: dt.doubles, rate: rate.doubles, b: b.doubles, c: unread + c.doubles, skip: skip.doubles,
-      state: &h, tokens: x.rows)
+      state: &h, gate: gate, tokens: x.rows)
     state.copy(from: h)
     y.copy(from: Array(result.suffix(outputs * x.columns)))
   }

@@ -11,11 +11,13 @@ extension Operations {
   ///   - skip: D, 1 × H.
   ///   - state: (H·N) × P, to be multiplied by exp(pending).
   ///   - pending, total: per head, the log-decay that is not yet in the state, and that since the start.
+  ///   - shadow: a second state that takes in the same tokens and is not read.
   package func selectiveScan(
     x: Matrix, b: Matrix, c: Matrix, dt: Matrix, heads: HeadGates, skip: Matrix, state: Matrix, pending: Doubles,
-    total: Doubles, groups: Int, outputs: Int
+    total: Doubles, shadow: ShadowState? = nil, groups: Int, outputs: Int
   ) -> Matrix {
     let y = arena.matrix(rows: outputs, columns: x.columns)
+    stepObserver?.see(dt, heads: heads, kernels: kernels)
     switch form {
     case .scan:
       let gates = arena.matrix(rows: dt.rows, columns: 3 * dt.columns)
@@ -23,14 +25,19 @@ extension Operations {
       kernels.selectiveScan(
         x: x, b: b, c: outputs > 0 ? c : nil, gates: gates, skip: skip, state: state, groups: groups, outputs: outputs,
         into: outputs > 0 ? y : nil)
+      if let shadow {
+        kernels.selectiveScan(
+          x: x, b: b, c: nil, gates: gates, skip: skip, state: shadow.recurrence, groups: groups, outputs: 0, into: nil)
+        if let factors = shadow.factors { kernels.gatherFactors(gates.columns(0..<dt.columns), into: factors) }
+      }
     case .naive:
       naiveScan(
         x: x, b: b, c: c, dt: dt, heads: heads.gates, skip: skip, state: state, pending: pending, total: total,
-        groups: groups, into: y)
+        shadow: shadow, groups: groups, into: y)
     case .chunk:
       chunkScan(
         ScanOperands(x: x, b: b, c: c, dt: dt, heads: heads, skip: skip, groups: groups), state: state, pending: pending,
-        total: total, into: y)
+        total: total, shadow: shadow, into: y)
     }
     return y
   }
@@ -43,18 +50,24 @@ extension Operations {
   ///   - b: T × N
   ///   - c: outputs × N
   ///   - skip: D, 1 × I.
+  ///   - transform: the gate transform of all channels; dt is overwritten where it scales or filters time steps.
   package func channelScan(
-    x: Matrix, dt: Matrix, rate: Matrix, b: Matrix, c: Matrix, skip: Matrix, state: Matrix, outputs: Int
+    x: Matrix, dt: Matrix, rate: Matrix, b: Matrix, c: Matrix, skip: Matrix, state: Matrix, transform: GateTransform,
+    outputs: Int
   ) -> Matrix {
     let y = arena.matrix(rows: outputs, columns: x.columns)
     tape?.block("Mamba-1's scan")
+    if transform.timeStepScale != 1 || transform.threshold > 0 {
+      kernels.scaleAndFilter(dt, scale: transform.timeStepScale, threshold: transform.threshold)
+    }
+    let gate = transform.channelGate
     switch form {
     case .scan, .chunk:
       kernels.channelScan(
-        x: x, dt: dt, rate: rate, b: b, c: outputs > 0 ? c : nil, skip: skip, state: state, outputs: outputs,
+        x: x, dt: dt, rate: rate, b: b, c: outputs > 0 ? c : nil, skip: skip, state: state, gate: gate, outputs: outputs,
         into: outputs > 0 ? y : nil)
     case .naive:
-      naiveScan(x: x, dt: dt, rate: rate, b: b, c: c, skip: skip, state: state, into: y)
+      naiveScan(x: x, dt: dt, rate: rate, b: b, c: c, skip: skip, state: state, gate: gate, into: y)
     }
     return y
   }

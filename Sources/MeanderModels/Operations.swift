@@ -42,6 +42,8 @@ package struct Operations {
   package var recomputes = false
   /// What training drops, if anything.
   package var dropped: Dropout?
+  /// What calibration looks at.
+  package var stepObserver: (any StepObserver)?
   /// Where the time goes; measured on the way back, and where training asks on the way forth.
   package var clock = KernelClock()
 

@@ -1,11 +1,23 @@
 import MeanderErrors
 import MeanderFiles
 
-/// Every architecture that Meander runs: one file and one line here.
+/// Every architecture and every mitigation that Meander knows.
 package enum Registry {
   package static let architectures: [any Architecture.Type] = [
     Mamba2.self,
     Mamba1.self,
+  ]
+
+  /// Every mitigation: one file and one line here.
+  package static let mitigations: [any MitigationMethod.Type] = [
+    RetentionInsertion.self,
+    TimeStepScale.self,
+    RateScale.self,
+    TokenFilter.self,
+    StateNorm.self,
+    Window.self,
+    Reset.self,
+    Automatic.self,
   ]
 
   /// The architecture that `configuration` describes. Throws `.unsupported`, naming what it says and what is known.

@@ -50,7 +50,7 @@ package final class TrainableModel {
   /// Moves a state over a run of tokens, with or without a tape: the normalised hidden rows, T × D.
   package func forward(_ tokens: [Int32], _ blocks: Blocks, state: ModelState, _ operations: Operations) -> Matrix {
     let hidden = blocks.forward(
-      tokens[...], state: { MixerState(state: state, regions: regions[$0], gates: []) }, outputs: tokens.count, operations)
+      tokens[...], state: { MixerState(state: state, regions: regions[$0]) }, outputs: tokens.count, operations)
     state.setPosition(state.position + Int64(tokens.count) * Int64(operations.repeats))
     return hidden
   }
@@ -58,7 +58,7 @@ package final class TrainableModel {
   /// Each layer's heads as they stand in a state.
   package func gauge(of state: ModelState, _ blocks: Blocks, kernels: Kernels) -> [[HeadReading]] {
     blocks.layers.indices.map {
-      blocks.layers[$0].mixer.readings(of: MixerState(state: state, regions: regions[$0], gates: []), kernels: kernels)
+      blocks.layers[$0].mixer.readings(of: MixerState(state: state, regions: regions[$0]), kernels: kernels)
     }
   }
 

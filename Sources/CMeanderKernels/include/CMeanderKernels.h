@@ -122,6 +122,8 @@ typedef struct {
   float *_Nullable y;
   size_t y_stride;
   size_t tokens, outputs, channels, state_size;
+  /// The gate transform of the whole layer: sA, ln cA and sB; 1, 0 and 1 leave the bits as they are.
+  float rate_scale, log_retention, insertion;
 } meander_channel_scan;
 
 /// surprisal[t] = log Σ_v exp(logits[t, v]) - logits[t, target[t]], in nats.

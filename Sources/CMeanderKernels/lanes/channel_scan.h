@@ -5,11 +5,11 @@ INLINE void NAME(channel_vector)(const meander_channel_scan *job, size_t token, 
   const size_t out = token - (job->tokens - job->outputs);
   const float *from = job->x + token * job->x_stride + channel, *step = job->dt + token * job->dt_stride + channel;
   vec x = whole ? load(from) : load_part(from, count), d = whole ? load(step) : load_part(step, count);
-  vec u = d * x, y = splat(0);
+  vec u = job->insertion * d * x, s = job->rate_scale * d, y = splat(0);
   for (size_t n = 0; n < job->state_size; n++) {
     const float *rate = job->rate + n * job->rate_stride + channel;
     float *state = job->state + n * job->state_stride + channel;
-    vec decay = exp_(d * (whole ? load(rate) : load_part(rate, count)));
+    vec decay = exp_(fma_(s, whole ? load(rate) : load_part(rate, count), splat(job->log_retention)));
     vec h = decay * (whole ? load(state) : load_part(state, count));
     h = fma_(splat(job->b[token * job->b_stride + n]), u, h);
     if (whole) store(state, h); else store_part(state, h, count);

@@ -1,0 +1,71 @@
+/// A sliding window of w tokens over the recurrent state (Stuffed Mamba): what is older is not read. Each layer has a window
+/// of its own, so that through L layers a token still reaches about L·w tokens back.
+struct Window: MitigationMethod {
+  static let name = "window"
+
+  /// w
+  var length: Int
+  var form: Mitigation.WindowForm
+  /// Over how many tokens `staggered` goes over from one state to the next.
+  var fade: Int
+  var grid: Int
+
+  init(length: Int, form: Mitigation.WindowForm, fade: Int?, grid: Int) {
+    (self.length, self.form, self.grid) = (length, form, grid)
+    self.fade = form == .staggered ? fade ?? Self.standardFade(length, grid) : 0
+  }
+
+  init(_ settings: inout MitigationSettings) throws {
+    let length = try settings.tokens("length") ?? 8192
+    let form: Mitigation.WindowForm = try settings.word("form") ?? .staggered
+    let grid = try settings.tokens("grid") ?? min(LanguageModel.grid, StaggeredSwap.grid(dividing: length))
+    self.init(length: length, form: form, fade: form == .staggered ? try settings.tokens("fade") : nil, grid: grid)
+  }
+
+  /// A sixteenth of the window, in whole cells of the grid.
+  private static func standardFade(_ length: Int, _ grid: Int) -> Int { length / 16 / max(1, grid) * max(1, grid) }
+
+  var settings: [(key: String, value: String)] {
+    [("length", length.description), ("form", form.rawValue)] + (form == .staggered ? [("fade", fade.description)] : [])
+      + [("grid", grid.description)]
+  }
+
+  func apply(to plan: inout MitigationPlan) throws {
+    try plan.hold(grid: grid, [("length", length), ("fade", fade)])
+    guard length > 0, fade < length else { throw plan.refusal("length must be more than 0 and more than fade") }
+    let layers = try plan.recurrentLayers(betweenTokens: true)
+    switch form {
+    case .staggered:
+      try plan.addShadows(layers)
+      plan.add(StaggeredSwap(layers: layers, grid: grid, period: length, kept: length, fade: fade))
+    case .subtractive:
+      plan.add(try SubtractiveWindow(layers: layers, grid: grid, cells: length / grid, in: &plan))
+    case .twoStack:
+      plan.add(try TwoStackWindow(layers: layers, grid: grid, cells: length / grid, in: &plan))
+    }
+  }
+}
+
+extension Mitigation {
+  /// How a window is computed.
+  public enum WindowForm: String, CaseIterable, Sendable {
+    /// Two states begun w tokens apart, cross-faded: a window of w to 2w tokens for the memory of one more state.
+    case staggered
+    /// The state minus what is left of the state w tokens ago: w/c + 1 more states, an error that grows with the state.
+    case subtractive
+    /// Compositions of the cells inside the window, without subtraction: w/c + 2 more states, and nothing ever grows.
+    case twoStack = "two-stack"
+  }
+
+  /// A sliding window over the recurrent state.
+  ///
+  /// - Parameters:
+  ///   - length: w in tokens, a multiple of the grid.
+  ///   - fade: tokens over which `staggered` goes over from one state to the next; by default a sixteenth of w.
+  ///   - grid: the stream's positions at which it acts, a power of two from 16 to 512.
+  public static func window(
+    _ length: Int, form: WindowForm = .staggered, fade: Int? = nil, grid: Int = 512
+  ) -> Mitigation {
+    Mitigation(Window(length: length, form: form, fade: fade, grid: grid))
+  }
+}

@@ -1,0 +1,62 @@
+import MeanderErrors
+import MeanderFiles
+import MeanderKernels
+import MeanderModels
+import MeanderTestSupport
+import Testing
+
+/// What cannot be, and why.
+@Suite struct MitigationRefusalTests {
+  private func refusal(_ texts: [String], of fixture: String = "mamba2-groups") throws -> MeanderError? {
+    let model = try LanguageModel.load(Fixture.model(fixture), table: .best, compute: .fp32)
+    return #expect(throws: MeanderError.self, "\(texts)") { try model.mitigated(by: texts.map { try Mitigation($0) }) }
+  }
+
+  @Test(arguments: [
+    ("windows", "window"), ("rri:retension=1", "retention"), ("rri:retention", "rri:retention=0.9999"),
+    ("rri:retention=fast", "a number"), ("rri:retention=1,retention=1", "twice"), ("rri:retention=2", "0.01 to 1"),
+    ("rri:retention=nan", "a number"), ("window:form=sliding", "two-stack"), ("window:length=100", "multiple of the grid"),
+    ("window:length=0", "more than 0"), ("window:length=512,grid=100", "power of two"), ("window:length=512,fade=512", "fade"),
+    ("window:length=99999999999999999999", "tokens"), ("reset:every=512,keep=1024", "at most every"), ("reset", "trained_length"),
+    ("auto", "trained_length"), ("state-norm", "trained"), ("state-norm:cap=-1", "must lie"), ("dt-scale:scale=0", "must lie"),
+    ("token-filter:threshold=-1", "must lie"), ("auto:patience=0", "trained_length"), ("", "Known"), (":", "Known"),
+    ("reset:every=0", "more than 0"), ("state-norm:cap=1,grid=0", "power of two"), ("window:grid=0", "power of two"),
+  ])
+  func isNamed(_ text: String, _ reason: String) throws {
+    let error = try refusal([text])
+    #expect(error?.description.contains(reason) == true, "\(error.map { "\($0)" } ?? "")")
+  }
+
+  @Test func twoThatExcludeEachOther() throws {
+    let error = try refusal(["window:length=512", "reset:every=1024"])
+    #expect(error?.what.contains("window:length=512") == true)
+    #expect(try refusal(["rri", "rri:insertion=1"])?.what.contains("twice") == true)
+  }
+
+  @Test(arguments: ["window:length=512", "window:form=subtractive", "state-norm:cap=1", "reset:every=512", "a-scale:form=power"])
+  func mamba1SaysWhy(_ text: String) throws {
+    let error = try refusal([text], of: "mamba1")
+    #expect(error?.code == .unsupported && error?.what.contains("layer 0") == true, "\(error.map { "\($0)" } ?? "")")
+  }
+
+  @Test(arguments: ["rri:retention=0.99", "dt-scale:scale=0.4", "a-scale:scale=3", "token-filter:threshold=0.3"])
+  func mamba1TakesWhatIsLocalToAToken(_ text: String) throws {
+    let plain = try Harness(Fixture.model("mamba1"))
+    let ids = plain.someIDs(200)
+    try plain.read(ids)
+    let scan = try Harness(Fixture.model("mamba1"), [Mitigation(text)])
+    let naive = try Harness(Fixture.model("mamba1"), [Mitigation(text)])
+    let cut = try Harness(Fixture.model("mamba1"), [Mitigation(text)], maximumTokens: 9)
+    let expected = try scan.logits(ids)
+    expectClose(try naive.logits(ids, form: .naive), expected, "logits under \(text)")
+    try cut.read(ids, cut: [3, 50])
+    #expect(cut.bits == scan.bits)
+    #expect(relativeError(scan.recurrence(0), plain.recurrence(0)) > 0.01)
+  }
+
+  @Test func valuesForAnotherShape() throws {
+    let model = try LanguageModel.load(Fixture.model("mamba2-groups"), table: .best, compute: .fp32)
+    #expect(throws: MeanderError.self) { try model.mitigated(by: [.timeStepScale(layers: [0.5, 0.6])]) }
+    _ = try model.mitigated(by: [.timeStepScale(layers: [0.5, 0.6, 0.7])])
+  }
+}
