@@ -4,3 +4,4 @@
 @_exported import MeanderText
 
 @_exported import enum MeanderKernels.Compute
+@_exported import struct MeanderModels.Mitigation

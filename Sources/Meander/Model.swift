@@ -31,6 +31,21 @@ public final class Model: Sendable {
   let workspace: Workspace
   private let reservations: [MemoryReservation]
 
+  /// The same model, moving states another way.
+  private init(_ model: Model, _ language: LanguageModel) {
+    name = model.name
+    engine = model.engine
+    compute = model.compute
+    tokenizer = model.tokenizer
+    missingTokenizer = model.missingTokenizer
+    generationDefaults = model.generationDefaults
+    endTokens = model.endTokens
+    self.language = language
+    kernels = model.kernels
+    workspace = model.workspace
+    reservations = model.reservations
+  }
+
   private init(
     files: ModelFiles, engine: Engine, compute: Compute, language: LanguageModel, workspace: Workspace,
     reservations: [MemoryReservation]
@@ -69,10 +84,13 @@ extension Model {
   ///   - engine: where the model computes; its memory limit counts the packed weights.
   ///   - compute: `.fp32` (the same bits on every CPU) or `.bf16` (products in bfloat16 with fp32 sums: about
   ///     half the memory and the time of decoding).
+  ///   - mitigations: how its states evolve other than it was trained; see `mitigated(by:)`.
   /// - Throws: `notFound` with the ways to name a model, `badData` for files that do not hold one (all
   ///   missing, unexpected and mis-shaped tensors at once), `limit` before the memory limit would be passed.
-  public static func load(_ nameOrPath: String, engine: Engine, compute: Compute = .fp32) async throws -> Model {
-    try await engine.perform { isCancelled -> Model? in
+  public static func load(
+    _ nameOrPath: String, engine: Engine, compute: Compute = .fp32, mitigations: [Mitigation] = []
+  ) async throws -> Model {
+    let model = try await engine.perform { isCancelled -> Model? in
       if isCancelled { throw MeanderError(.cancelled, "loading was cancelled", at: nameOrPath) }
       let files = try ModelFiles.resolve(nameOrPath)
       let language = try LanguageModel.load(
@@ -84,7 +102,19 @@ extension Model {
         files: files, engine: engine, compute: compute, language: language, workspace: workspace,
         reservations: [weights, scratch])
     }
+    return mitigations.isEmpty ? model : try model.mitigated(by: mitigations)
   }
+
+  /// The same weights, sharing all memory, whose states evolve under `mitigations` and no others. O(1).
+  ///
+  /// - Throws: `unsupported`, with the reason, for one that the model's mixers cannot take; `badRequest` for a setting out of
+  ///   range and for two that exclude each other; `mismatch` for one that was calibrated for another model.
+  public func mitigated(by mitigations: [Mitigation]) throws -> Model {
+    Model(self, try language.mitigated(by: mitigations))
+  }
+
+  /// The mitigations in force, in the order in which they were given.
+  public var mitigations: [Mitigation] { language.plan.mitigations }
 
   /// The architecture: `mamba2`, say.
   public var architecture: String { language.facts.architecture }
@@ -93,7 +123,7 @@ extension Model {
   public var fingerprint: String { language.fingerprint }
   /// Bytes of the packed weights.
   public var weightByteCount: Int { language.weightByteCount }
-  /// Bytes of one session's recurrent state, whatever it has read.
+  /// Bytes of one session's recurrent state, whatever it has read; what mitigations keep beside it included.
   public var stateByteCount: Int { language.layout.byteCount }
   /// V: how many tokens the model gives a logit.
   public var vocabularyCount: Int { language.facts.vocabulary }

@@ -34,9 +34,17 @@ public actor Session {
     self.init(try SessionCore(model, sampling: sampling))
   }
 
+  /// A session that has read nothing, whose state evolves under `mitigations` in place of the model's. O(state).
+  ///
+  /// - Throws: as `init(_:sampling:)` and `Model.mitigated(by:)`.
+  public init(_ model: Model, mitigations: [Mitigation], sampling: SamplingOptions? = nil) throws {
+    try self.init(model.mitigated(by: mitigations), sampling: sampling)
+  }
+
   /// A session that continues where `snapshot` was taken. O(state).
   ///
-  /// - Throws: `mismatch` for another model's snapshot, naming both fingerprints; `badData` for one that does
+  /// - Throws: `mismatch` for another model's snapshot, naming both fingerprints, and for one taken under other
+  ///   mitigations than the model's, naming both; `badData` for one that does
   ///   not hold what it must; `limit` where the state would pass the engine's memory limit.
   public init(_ model: Model, from snapshot: Snapshot) throws {
     self.init(try SessionCore(model, from: snapshot))
@@ -163,6 +171,12 @@ extension Session {
   public func fork() async throws -> Session {
     let core = core
     return Session(try await turn { _ in try core.fork() })
+  }
+
+  /// What the mitigations in force have done to the state so far, a sentence each: which heads, and from where. O(heads).
+  public func mitigationReport() async throws -> [String] {
+    let core = core
+    return try await turn { _ in core.mitigationReport() }
   }
 
   /// What the state looks like: per layer and head its norm, its peak and its retention. O(state).

@@ -77,6 +77,8 @@ final class SessionCore: Sendable {
     contents.withLock { Gauge(model.language.gauge(of: $0.state, kernels: model.kernels), position: $0.state.position) }
   }
 
+  func mitigationReport() -> [String] { contents.withLock { model.language.plan.report($0.state) } }
+
   func snapshot() throws -> Snapshot {
     try contents.withLock { contents in
       if let failure = contents.failure { throw failure }

@@ -43,6 +43,7 @@ private enum Key {
   static let model = "model_name"
   static let compute = "compute"
   static let instructions = "instructions"
+  static let mitigations = "mitigations"
   static let position = "position"
   static let bytesRead = "bytes_read"
   static let state = "state."
@@ -60,6 +61,7 @@ extension Snapshot {
       Key.model: modelName, Key.compute: compute.rawValue, Key.instructions: instructions,
       Key.position: String(position), Key.bytesRead: String(bytesRead),
     ]
+    if !mitigations.isEmpty { writer.metadata[Key.mitigations] = mitigations.joined(separator: " ") }
     for (name, text) in notes { writer.metadata[Key.note + name] = text }
     for region in regions.sorted(by: { $0.name < $1.name }) {
       try writer.add(Key.state + region.name, region.type, region.shape, bytes: region.bytes)
@@ -77,6 +79,7 @@ extension Snapshot {
     modelName = try header.text(Key.model)
     compute = try header.compute()
     instructions = try header.text(Key.instructions)
+    mitigations = (store.metadata[Key.mitigations] ?? "").split(separator: " ").map(String.init)
     position = try header.count(Key.position)
     bytesRead = try header.count(Key.bytesRead)
 

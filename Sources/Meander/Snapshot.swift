@@ -11,7 +11,7 @@ import MeanderText
 /// state, so files are written readable by their owner alone; treat them like the input.
 public struct Snapshot: Sendable {
   /// The format that is written. A file of a newer major version is refused; all older ones are read.
-  public static let currentFormatVersion = FormatVersion(major: 1, minor: 0)
+  public static let currentFormatVersion = FormatVersion(major: 1, minor: 1)
 
   /// The version of the file that this was read from; the current one when it was taken here.
   public let formatVersion: FormatVersion
@@ -23,6 +23,8 @@ public struct Snapshot: Sendable {
   public let compute: Compute
   /// The instruction table that computed them: `avx2`, say.
   public let instructions: String
+  /// The mitigations under which it evolved, in words.
+  public let mitigations: [String]
   /// Tokens that the state has taken in.
   public let position: Int64
   /// Bytes of input that were read.
@@ -65,6 +67,7 @@ extension Snapshot {
     modelName = model.name
     compute = model.compute
     instructions = model.engine.instructions
+    mitigations = model.mitigations.map(\.description)
     position = contents.state.position
     bytesRead = contents.bytesRead
     regions = contents.state.layout.regions.map {
@@ -88,6 +91,9 @@ extension Snapshot {
       + "\(model.engine.instructions): \(compute.rawValue) products round differently there"
   }
 
+  /// What the name of a region ends in that files of format 1.0 lack.
+  static let retentionSuffix = ".trained_retention"
+
   /// Throws `mismatch` unless this is a state of `model`, and `badData` unless it has the regions of one.
   func check(against model: Model) throws {
     guard fingerprint == model.fingerprint else {
@@ -96,6 +102,13 @@ extension Snapshot {
         "this is a state of model \(modelName) with fingerprint \(fingerprint), and "
           + "\(model.name) has \(model.fingerprint)",
         at: "snapshot", remedy: "Load the model that the snapshot was taken with.")
+    }
+    let current = model.mitigations.map(\.description)
+    guard mitigations == current else {
+      func named(_ list: [String]) -> String { list.isEmpty ? "none" : list.joined(separator: " ") }
+      throw MeanderError(
+        .mismatch, "the state evolved under other mitigations: \(named(mitigations)), and here are \(named(current))",
+        at: "snapshot", remedy: "Give the same --mitigation options, in the same order.")
     }
     let expected = Dictionary(uniqueKeysWithValues: model.language.layout.regions.map { ($0.name, $0) })
     var found = Set<String>()
@@ -109,7 +122,9 @@ extension Snapshot {
           at: "snapshot, \(region.name)")
       }
     }
-    if let missing = expected.keys.filter({ !found.contains($0) }).min() {
+    let isOld = (formatVersion.major, formatVersion.minor) < (1, 1)
+    let later = isOld ? expected.keys.filter { $0.hasSuffix(Self.retentionSuffix) } : []
+    if let missing = expected.keys.filter({ !found.contains($0) && !later.contains($0) }).min() {
       throw MeanderError(.badData, "is missing", at: "snapshot, \(missing)")
     }
     if let difference = difference(from: model) { model.engine.logger.warning("\(difference)") }
@@ -125,6 +140,9 @@ extension SessionContents {
       try state.setBytes(of: declared, region.bytes)
     }
     state.setPosition(snapshot.position)
+    if !snapshot.regions.contains(where: { $0.name.hasSuffix(Snapshot.retentionSuffix) }) {
+      model.language.completeRetentions(of: state, kernels: model.kernels)
+    }
     let encoder = try TokenEncoder(tokenizer: model.tokenizer, carry: EncoderCarry(serialized: snapshot.encoder))
     guard encoder.consumed == snapshot.bytesRead else {
       throw MeanderError(.badData, "the tokenizer has not read as many bytes as the session", at: "snapshot")

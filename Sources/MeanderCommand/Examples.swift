@@ -10,6 +10,9 @@ enum Examples {
       .init(purpose: "the ten strangest lines", line: "meander stream --emit surprisal --top 10 < app.log"),
       .init(purpose: "read once, ask later", line: "meander stream -m passkey --snapshot day.state < app.log"),
       .init(purpose: "go on where a kill stopped it", line: "meander stream --snapshot s.state --resume < app.log"),
+      .init(
+        purpose: "forget what is older than 8,192 tokens",
+        line: "meander stream --mitigation window:length=8192 --snapshot w.state < app.log"),
     ],
     "ask": [
       .init(
@@ -51,6 +54,15 @@ enum Examples {
     "train": [
       .init(purpose: "train, or go on with what was begun", line: "meander train recipe.json --resume"),
       .init(purpose: "a first look: ten steps on one thread", line: "meander train recipe.json --resume -t 1 --until 10"),
+    ],
+    "calibrate": [
+      .init(
+        purpose: "caps for the norm of each head's state",
+        line: "meander calibrate -m passkey --mitigation state-norm --text app.log --length 512 --samples 2 -o caps.json"),
+      .init(
+        purpose: "a scale for each layer's decay, and its use",
+        line: "meander calibrate --mitigation a-scale --text app.log --length 128 --samples 2 --iterations 2 -o a.json; "
+          + "meander stream --mitigation @a.json < app.log"),
     ],
     "plot": [
       .init(purpose: "a training run", line: "meander plot log.jsonl -o log.svg"),

@@ -15,6 +15,7 @@ struct MeanderCommand: AsyncParsableCommand {
     LogitsCommand.self,
     TokenizerCommand.self,
     TrainCommand.self,
+    CalibrateCommand.self,
     PlotCommand.self,
     BenchCommand.self,
   ]

@@ -67,9 +67,9 @@ import Testing
   @Test func aNewerFormatIsRefusedAndAnotherMinorOneRead() async throws {
     let bytes = try await warmed("passkey").snapshot().bytes()
     let minor = try Snapshot(
-      bytes: replacing("\"format_version\":\"1.0\"", with: "\"format_version\":\"1.7\"", in: bytes))
+      bytes: replacing("\"format_version\":\"1.1\"", with: "\"format_version\":\"1.7\"", in: bytes))
     #expect(minor.formatVersion.minor == 7)
-    let newer = replacing("\"format_version\":\"1.0\"", with: "\"format_version\":\"2.0\"", in: bytes)
+    let newer = replacing("\"format_version\":\"1.1\"", with: "\"format_version\":\"2.0\"", in: bytes)
     let error = #expect(throws: MeanderError.self) { try Snapshot(bytes: newer) }
     #expect(error?.code == .badData && error?.what.contains("2.0") == true)
   }

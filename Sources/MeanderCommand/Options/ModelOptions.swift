@@ -37,10 +37,31 @@ struct ModelOptions: ParsableArguments {
     return Model.defaultName
   }
 
-  func load(memoryLimit: Int? = nil) async throws -> Model {
+  /// - Parameter mitigations: how states evolve; what is in force is said.
+  func load(_ mitigations: MitigationOptions? = nil, memoryLimit: Int? = nil) async throws -> Model {
+    // Told apart before a model is loaded for nothing.
+    let given = try mitigations?.values() ?? []
     let engine = try Engine(threads: threads, memoryLimit: memoryLimit)
-    return try await Model.load(name(), engine: engine, compute: compute.value)
+    let model = try await Model.load(name(), engine: engine, compute: compute.value, mitigations: given)
+    if !given.isEmpty { Console.note("mitigations: \(given.map(\.description).joined(separator: " "))") }
+    return model
   }
+}
+
+/// How states evolve: the same in every command that reads.
+struct MitigationOptions: ParsableArguments {
+  @Option(
+    parsing: .unconditionalSingleValue,
+    help: ArgumentHelp(
+      """
+      Change how the state evolves (may be repeated): \(Mitigation.names.joined(separator: ", ")). @FILE takes what \
+      `meander calibrate` found.
+      """,
+      valueName: "name:key=value,…"))
+  var mitigation: [String] = []
+
+  /// Throws `badRequest` for a mitigation that there is none of.
+  func values() throws -> [Mitigation] { try mitigation.map { try Mitigation($0) } }
 }
 
 enum ComputeOption: String, CaseIterable, ExpressibleByArgument {

@@ -71,6 +71,7 @@ final class StreamRun {
     try printStrangest()
     try emitter.flush()
     progress.finish(bytes: record.offset - startOffset, tokens: session.position)
+    try await reportMitigations()
     if isInterrupted { throw Interrupted() }
   }
 
@@ -81,7 +82,9 @@ final class StreamRun {
       switch try pump.next(limit: schedule.bytesLeft(after: record.offset - lastSnapshot.offset)) {
       case .bytes(let piece): try await take(piece)
       case .pause: break
-      case .report: try report()
+      case .report:
+        try report()
+        try await reportMitigations()
       case .end: return false
       case .interrupt: return true
       }
@@ -154,6 +157,14 @@ final class StreamRun {
       }
     }
     try emitter.flush()
+  }
+
+  /// What mitigations did, on standard error; of many heads the first.
+  private func reportMitigations() async throws {
+    let lines = try await session.mitigationReport()
+    let shown = 20
+    for line in lines.prefix(shown) { Console.note(line) }
+    if lines.count > shown { Console.note("and \(lines.count - shown) heads more") }
   }
 
   private func writeSnapshot() async throws {

@@ -18,6 +18,7 @@ struct AskCommand: AsyncParsableCommand {
   var question: [String]
 
   @OptionGroup var model: ModelOptions
+  @OptionGroup var mitigations: MitigationOptions
   @OptionGroup var state: StateOptions
   @OptionGroup var format: FormatOptions
 
@@ -39,7 +40,7 @@ struct AskCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let model = try await model.load()
+    let model = try await model.load(mitigations)
     let options = try sampling.options(for: model)
     let session = try state.session(model, sampling: options)
     let override = state.load != nil && sampling.areGiven ? options : nil

@@ -16,6 +16,7 @@ struct BenchCommand: AsyncParsableCommand {
       """))
 
   @OptionGroup var model: ModelOptions
+  @OptionGroup var mitigations: MitigationOptions
   @OptionGroup var format: FormatOptions
 
   @Option(name: .long, help: "How many tokens pp reads; 0 leaves pp out.")
@@ -39,7 +40,7 @@ struct BenchCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let model = try await model.load()
+    let model = try await model.load(mitigations)
     let base = try Session(model)
     try await base.feed(ids: tokens(depth, step: 7919, model))
     var results: [BenchResult] = []

@@ -17,6 +17,7 @@ struct LogitsCommand: AsyncParsableCommand {
       """))
 
   @OptionGroup var model: ModelOptions
+  @OptionGroup var mitigations: MitigationOptions
 
   @Option(help: ArgumentHelp("A JSON array of token ids.", valueName: "file.json"))
   var ids: String
@@ -58,7 +59,7 @@ struct LogitsCommand: AsyncParsableCommand {
 
   func run() async throws {
     let document = try FileBytes.mapping(ids)
-    let model = try await model.load()
+    let model = try await model.load(mitigations)
     let ids = try IntegerText.json(document.copy(), path: ids, below: model.vocabularyCount)
     guard !ids.isEmpty else {
       throw MeanderError(.badData, "there are no ids", at: self.ids, remedy: "Write them as [5, 17, 3].")

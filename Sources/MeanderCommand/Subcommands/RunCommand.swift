@@ -15,6 +15,7 @@ struct RunCommand: AsyncParsableCommand {
       """))
 
   @OptionGroup var model: ModelOptions
+  @OptionGroup var mitigations: MitigationOptions
   @OptionGroup var state: StateOptions
   @OptionGroup var format: FormatOptions
 
@@ -45,7 +46,7 @@ struct RunCommand: AsyncParsableCommand {
 
   func run() async throws {
     if contextSize != nil { Console.note("-c is not needed: any length of text is read in the same memory") }
-    let model = try await model.load()
+    let model = try await model.load(mitigations)
     let options = try sampling.options(for: model)
     let session = try state.session(model, sampling: options)
     let override = state.load != nil && sampling.areGiven ? options : nil

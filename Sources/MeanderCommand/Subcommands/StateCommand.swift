@@ -38,6 +38,7 @@ struct StateShowCommand: AsyncParsableCommand {
       ("model", snapshot.modelName),
       ("fingerprint", snapshot.fingerprint),
       ("compute", "\(snapshot.compute.rawValue), instructions \(snapshot.instructions)"),
+      ("mitigations", snapshot.mitigations.isEmpty ? "none" : snapshot.mitigations.joined(separator: " ")),
       ("format", "\(snapshot.formatVersion)"),
       (
         "state",
@@ -53,6 +54,7 @@ struct StateShowCommand: AsyncParsableCommand {
     row.field("fingerprint", snapshot.fingerprint)
     row.field("compute", snapshot.compute.rawValue)
     row.field("instructions", snapshot.instructions)
+    row.array("mitigations") { list in snapshot.mitigations.forEach { list.element(string: $0) } }
     row.field("format_version", "\(snapshot.formatVersion)")
     row.field("state_bytes", snapshot.regions.reduce(0) { $0 + $1.bytes.count })
     row.object("notes") { notes in

@@ -28,6 +28,7 @@ struct StreamCommand: AsyncParsableCommand {
   }
 
   @OptionGroup var model: ModelOptions
+  @OptionGroup var mitigations: MitigationOptions
   @OptionGroup var state: StateOptions
   @OptionGroup var format: FormatOptions
 
@@ -86,7 +87,7 @@ struct StreamCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let model = try await model.load(memoryLimit: maxRss.map { $0 << 20 })
+    let model = try await model.load(mitigations, memoryLimit: maxRss.map { $0 << 20 })
     if emit == .surprisal { try Self.requireLanguage(model) }
     let run = try await StreamRun(self, model)
     try await run.run()
