@@ -70,11 +70,13 @@ let package = Package(
     .executableTarget(
       name: "MeanderCommand",
       dependencies: [
-        "Meander", "MeanderErrors", "MeanderFiles", "MeanderKernels", "MeanderModelPasskey", "MeanderModelReader",
-        "MeanderModels", "MeanderTasks", "MeanderText", "MeanderTraining", argumentParser, system,
+        "Meander", "MeanderErrors", "MeanderEvaluation", "MeanderFiles", "MeanderKernels", "MeanderModelPasskey",
+        "MeanderModelReader", "MeanderModels", "MeanderTasks", "MeanderText", "MeanderTraining", argumentParser, system,
       ],
       swiftSettings: settings),
-    .target(name: "MeanderEvaluation", dependencies: ["Meander", "MeanderTasks"], swiftSettings: settings),
+    .target(
+      name: "MeanderEvaluation",
+      dependencies: ["Meander", "MeanderErrors", "MeanderFiles", "MeanderTasks", "MeanderText"], swiftSettings: settings),
 
     tests("MeanderKernelsTests", ["CMeanderKernels", "COpenBLAS", "MeanderKernels"]),
     tests("MeanderFilesTests", ["MeanderFiles"]),
@@ -85,7 +87,9 @@ let package = Package(
       "MeanderTrainingTests",
       ["MeanderErrors", "MeanderFiles", "MeanderKernels", "MeanderModels", "MeanderTasks", "MeanderText", "MeanderTraining"]),
     tests("MeanderLongConvolutionTests", ["MeanderLongConvolution"]),
-    tests("MeanderEvaluationTests", ["Meander", "MeanderEvaluation", "MeanderTasks", "MeanderModelPasskey", "MeanderModelReader"]),
+    tests(
+      "MeanderEvaluationTests",
+      ["Meander", "MeanderErrors", "MeanderEvaluation", "MeanderFiles", "MeanderTasks", "MeanderModelPasskey", "MeanderModelReader"]),
     tests("MeanderCommandTests", ["MeanderCommand", "MeanderErrors", "MeanderFiles"], exclude: ["Help"]),
     tests("StructureTests", []),
     tests(

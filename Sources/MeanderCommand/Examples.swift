@@ -64,6 +64,25 @@ enum Examples {
         line: "meander calibrate --mitigation a-scale --text app.log --length 128 --samples 2 --iterations 2 -o a.json; "
           + "meander stream --mitigation @a.json < app.log"),
     ],
+    "lab passkey": [
+      .init(purpose: "the three published wordings", line: "meander lab passkey -m passkey --lengths 1K,4K --samples 4 -o out"),
+      .init(
+        purpose: "in text of your own, ten depths at each length",
+        line: "meander lab passkey -m passkey --filler notes.txt --lengths 1K --depths 10 --samples 1 -o out"),
+    ],
+    "lab perplexity": [
+      .init(
+        purpose: "the state carried, and begun anew every 256 bytes",
+        line: "meander lab perplexity --text app.log --streams 2 --length 1K --reset 256 -o out"),
+      .init(
+        purpose: "what a longer past is worth",
+        line: "meander lab perplexity --text app.log --contexts 256,1K --windows 4 --window 256 -o out"),
+    ],
+    "lab collapse": [
+      .init(
+        purpose: "on your text, with a shorter prompt of line breaks",
+        line: "meander lab collapse --text long.log --streams 2 --length 2K --newlines 4096 -o out")
+    ],
     "plot": [
       .init(purpose: "a training run", line: "meander plot log.jsonl -o log.svg"),
       .init(purpose: "a measurement, on standard output", line: "meander plot report.json"),

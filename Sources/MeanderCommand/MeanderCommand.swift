@@ -16,6 +16,7 @@ struct MeanderCommand: AsyncParsableCommand {
     TokenizerCommand.self,
     TrainCommand.self,
     CalibrateCommand.self,
+    LabCommand.self,
     PlotCommand.self,
     BenchCommand.self,
   ]

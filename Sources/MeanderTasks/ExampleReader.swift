@@ -18,6 +18,7 @@ package struct ExampleReader {
 
   /// Where the filler came from, if that is known: what intervals are clustered by.
   package var document: String? { run.document }
+  package var origin: FillerOrigin? { run.origin }
 
   private var left: [Example.Piece]
   private var run: any FillerRun

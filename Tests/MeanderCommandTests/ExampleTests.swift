@@ -11,14 +11,15 @@ import Testing
       let line = line.drop { $0 == " " }
       return line.hasPrefix("$ ") ? String(line.dropFirst(2)) : nil
     }
-    let isGroup = [[], ["state"], ["tokenizer"]].contains(command)
+    let isGroup = [[], ["state"], ["tokenizer"], ["lab"]].contains(command)
     #expect(examples.isEmpty == isGroup)
     guard !examples.isEmpty else { return }
     let scratch = try Self.files()
     for example in examples {
       let result = try Command.shell(example, in: scratch)
       #expect(result.status == 0, "\(example): \(result.errors)")
-      let isSilent = example.contains("--snapshot") || example.contains("-o ") || example.contains(" train ")
+      let isSilent =
+        example.contains("--snapshot") || example.contains("-o ") && !example.contains(" lab ") || example.contains(" train ")
       #expect(result.output.isEmpty == isSilent, "\(example)")
     }
   }
@@ -27,6 +28,7 @@ import Testing
   private static func files() throws -> Scratch {
     let scratch = try Scratch()
     try scratch.write("app.log", logLines(60))
+    try scratch.write("long.log", logLines(300, seed: 2))
     let notes = String(repeating: "The meeting is on Monday at noon. ", count: 8)
     try scratch.write(
       "notes.txt", Array((notes + "The pass key is 48213. Remember it. 48213 is the pass key. " + notes).utf8))

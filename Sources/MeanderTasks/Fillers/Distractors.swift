@@ -22,6 +22,7 @@ package struct DistractedFiller: Filler {
     var pending = PendingBytes()
 
     var document: String? { base.document }
+    var origin: FillerOrigin? { base.origin }
 
     mutating func next(_ count: Int) throws -> [UInt8] {
       while pending.count < count {

@@ -2,6 +2,31 @@
 package protocol Filler: Sendable {
   /// A run of filler, to be read piece by piece; what it holds depends on the generator alone, not on the pieces.
   func run(_ generator: TaskGenerator) throws -> any FillerRun
+
+  /// The same, begun at `share` of all there is to draw from, 0 at its beginning: how runs are spread over a text that is used
+  /// up by them. Fillers that have no end leave it aside.
+  func run(_ generator: TaskGenerator, at share: Double) throws -> any FillerRun
+}
+
+extension Filler {
+  package func run(_ generator: TaskGenerator, at share: Double) throws -> any FillerRun { try run(generator) }
+}
+
+/// Where in a corpus a run begins.
+package struct FillerOrigin: Sendable, Hashable {
+  /// The file that it begins in.
+  package let document: String
+  package let documentBytes: Int
+  /// How many bytes lie before it when all files are laid one after the other.
+  package let offset: Int
+  package let corpusBytes: Int
+
+  package init(document: String, documentBytes: Int, offset: Int, corpusBytes: Int) {
+    self.document = document
+    self.documentBytes = documentBytes
+    self.offset = offset
+    self.corpusBytes = corpusBytes
+  }
 }
 
 /// One run of filler.
@@ -11,10 +36,14 @@ package protocol FillerRun {
 
   /// What the bytes come from, where samples from one place would not be independent of each other: a file's path.
   var document: String? { get }
+
+  /// Where the run begins, if that is a place in a corpus.
+  var origin: FillerOrigin? { get }
 }
 
 extension FillerRun {
   package var document: String? { nil }
+  package var origin: FillerOrigin? { nil }
 }
 
 /// One text again and again, from its beginning: the classic sentences, line breaks, or one symbol.

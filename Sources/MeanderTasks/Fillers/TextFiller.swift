@@ -33,7 +33,15 @@ package struct TextFiller: Filler {
 
   package func run(_ generator: TaskGenerator) throws -> any FillerRun {
     var generator = generator
-    let place = generator.below(byteCount)
+    return try run(from: generator.below(byteCount))
+  }
+
+  package func run(_ generator: TaskGenerator, at share: Double) throws -> any FillerRun {
+    try run(from: min(byteCount - 1, max(0, Int(share * Double(byteCount)))))
+  }
+
+  /// A run from the first line behind a byte of the corpus.
+  private func run(from place: Int) throws -> Run {
     let file = files.partitioningIndex { $0.end > place }
     let offset = place - (file > 0 ? files[file - 1].end : 0)
     let bytes = try open(file)
@@ -41,6 +49,19 @@ package struct TextFiller: Filler {
     if start < bytes.count { return Run(filler: self, file: file, bytes: bytes, offset: start) }
     let next = (file + 1) % files.count
     return Run(filler: self, file: next, bytes: try open(next), offset: 0)
+  }
+
+  /// Where in the corpus the first line at or behind `offset` begins.
+  package func lineStart(from offset: Int) throws -> Int { try run(from: min(byteCount - 1, max(0, offset))).origin?.offset ?? 0 }
+
+  /// Up to `count` bytes of the corpus from byte `offset` on; fewer at its end.
+  package func bytes(from offset: Int, count: Int) throws -> [UInt8] {
+    let end = min(byteCount, offset + count)
+    guard (0..<byteCount).contains(offset), end > offset else { return [] }
+    let file = files.partitioningIndex { $0.end > offset }
+    let start = offset - (file > 0 ? files[file - 1].end : 0)
+    var run = Run(filler: self, file: file, bytes: try open(file), offset: start)
+    return try run.next(end - offset)
   }
 
   private func open(_ file: Int) throws -> FileBytes {
@@ -66,15 +87,19 @@ package struct TextFiller: Filler {
     var file: Int
     var bytes: FileBytes
     var offset: Int
-    let document: String?
+    let origin: FillerOrigin?
 
     init(filler: TextFiller, file: Int, bytes: FileBytes, offset: Int) {
       self.filler = filler
       self.file = file
       self.bytes = bytes
       self.offset = offset
-      document = bytes.path
+      let start = file > 0 ? filler.files[file - 1].end : 0
+      origin = FillerOrigin(
+        document: bytes.path, documentBytes: bytes.count, offset: start + offset, corpusBytes: filler.byteCount)
     }
+
+    var document: String? { origin?.document }
 
     mutating func next(_ count: Int) throws -> [UInt8] {
       var text: [UInt8] = []

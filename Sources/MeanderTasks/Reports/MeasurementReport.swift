@@ -1,68 +1,86 @@
 import MeanderErrors
 import MeanderFiles
 
-/// A measurement's report: a JSON object with `results`, rows of `length`, `accuracy`, and perhaps `depth`, `low`,
-/// `high` and `series`.
+/// A measurement's report: a JSON object with `results`, rows of `length`, `accuracy` or `bits_per_byte`, and perhaps `depth`,
+/// `low`, `high` and `series`; where there is `by_depth`, more rows of the same kind, and in `panels` curves of other things.
 package struct MeasurementReport {
   private struct Row {
     let length: Double
     let depth: Double?
     let series: String
-    let accuracy: Double
+    let value: Double
     let interval: ClosedRange<Double>?
   }
 
   private let rows: [Row]
+  private let byDepth: [Row]
+  /// Whether the rows tell of shares, else of bits a byte.
+  private let isAccuracy: Bool
   private let title: String
   private let subtitle: String
+  private let horizontal: String
+  private let panels: [LinePanel]
 
   /// Throws `.badData` where a row is not one, naming it.
   package init(_ json: JSON, path: String) throws {
     guard let results = json["results"]?.array, !results.isEmpty else {
       throw MeanderError(.badData, "the report has no results", at: path)
     }
-    rows = try results.enumerated().map { number, row in
-      let place = "\(path), results[\(number)]"
-      guard let length = row["length"]?.double, length.isFinite, length > 0 else {
-        throw MeanderError(.badData, "'length' must be a positive number", at: place)
-      }
-      guard let accuracy = row["accuracy"]?.double, (0...1).contains(accuracy) else {
-        throw MeanderError(.badData, "'accuracy' must be a number from 0 to 1", at: place)
-      }
-      var interval: ClosedRange<Double>?
-      if let low = row["low"]?.double, let high = row["high"]?.double {
-        guard low <= high else { throw MeanderError(.badData, "'low' is above 'high'", at: place) }
-        interval = low...high
-      }
-      return Row(
-        length: length, depth: row["depth"]?.double, series: row["series"]?.string ?? "", accuracy: accuracy,
-        interval: interval)
-    }
+    isAccuracy = results[0]["bits_per_byte"] == nil
+    let key = isAccuracy ? "accuracy" : "bits_per_byte"
+    rows = try results.enumerated().map { try Self.row($1, key, "\(path), results[\($0)]") }
+    byDepth = try (json["by_depth"]?.array ?? []).enumerated().map { try Self.row($1, key, "\(path), by_depth[\($0)]") }
     title = ["title", "task", "name"].lazy.compactMap { json[$0]?.string }.first ?? "Accuracy by length"
     var parts: [String] = []
     if let model = json["model"]?.string { parts.append(model) }
-    if let samples = json["samples"]?.integer { parts.append("\(samples) samples a cell") }
+    let counts = Set(results.compactMap { $0["samples"]?.integer })
+    if let samples = json["samples"]?.integer ?? (counts.count == 1 ? counts.first : nil) {
+      parts.append("\(samples) samples a cell")
+    }
+    if let mitigations = json["mitigations"]?.array?.compactMap(\.string) { parts.append(mitigations.joined(separator: ", ")) }
+    if let filler = json["filler"]?.string { parts.append("filler \(filler)") }
     if let seed = json["seed"]?.integer { parts.append("seed \(seed)") }
+    if json["complete"]?.bool == false { parts.append("not complete") }
     subtitle = parts.joined(separator: ", ")
+    panels = try (json["panels"]?.array ?? []).enumerated().map { try ReportPanel.panel($1, path: "\(path), panels[\($0)]") }
+    horizontal = json["length_unit"]?.string.map { "length, \($0)" } ?? "length"
   }
 
-  /// A heat map where depths differ, else curves with their intervals.
+  private static func row(_ row: JSON, _ key: String, _ place: String) throws -> Row {
+    guard let length = row["length"]?.double, length.isFinite, length > 0 else {
+      throw MeanderError(.badData, "'length' must be a positive number", at: place)
+    }
+    guard let value = row[key]?.double, value >= 0, value <= (key == "accuracy" ? 1 : .greatestFiniteMagnitude) else {
+      throw MeanderError(
+        .badData, "'\(key)' must be a number from 0\(key == "accuracy" ? " to 1" : "")", at: place)
+    }
+    var interval: ClosedRange<Double>?
+    if let low = row["low"]?.double, let high = row["high"]?.double {
+      guard low <= high else { throw MeanderError(.badData, "'low' is above 'high'", at: place) }
+      interval = low...high
+    }
+    return Row(
+      length: length, depth: row["depth"]?.double, series: row["series"]?.string ?? "", value: value, interval: interval)
+  }
+
+  /// Curves with their intervals and a heat map for each series that tells depths apart.
   package func chart() -> Chart {
     let names = rows.map(\.series).firstOnes
-    let depths = Set(rows.compactMap(\.depth)).sorted()
-    let panels: [Chart.Panel] =
-      depths.count > 1
-      ? names.map { name in .heat(heat(rows.filter { $0.series == name }, name, depths)) } : [.lines(curves(names))]
-    return Chart(title: title, subtitle: subtitle, panels: panels)
+    let cells = byDepth.isEmpty && Set(rows.compactMap(\.depth)).count > 1 ? rows : byDepth
+    let heats = isAccuracy
+      ? cells.map(\.series).firstOnes.map { name in Chart.Panel.heat(heat(cells.filter { $0.series == name }, name)) } : []
+    let own = byDepth.isEmpty && !heats.isEmpty ? heats : [.lines(curves(names))] + heats
+    return Chart(title: title, subtitle: subtitle, panels: own + panels.map { .lines($0) })
   }
 
-  private func heat(_ rows: [Row], _ name: String, _ depths: [Double]) -> HeatPanel {
+  private func heat(_ rows: [Row], _ name: String) -> HeatPanel {
     let lengths = Set(rows.map(\.length)).sorted()
+    let depths = Set(rows.compactMap(\.depth)).sorted()
     let values = depths.map { depth in
-      lengths.map { length in rows.first { $0.length == length && $0.depth == depth }?.accuracy }
+      lengths.map { length in rows.first { $0.length == length && $0.depth == depth }?.value }
     }
     return HeatPanel(
-      title: name.isEmpty ? "accuracy in percent" : "\(name), accuracy in percent", horizontal: "length",
+      title: name.isEmpty ? "accuracy in percent" : "\(name), accuracy in percent", horizontal: horizontal,
       vertical: "depth, percent", columns: lengths.map(Figure.length),
       rows: depths.map { Figure.fixed($0 * 100, places: 1) },
       values: values)
@@ -74,14 +92,15 @@ package struct MeasurementReport {
       LinePanel.Series(
         name,
         rows.filter { $0.series == name }.sorted { $0.length < $1.length }.map {
-          .init($0.length, $0.accuracy, interval: $0.interval)
+          .init($0.length, $0.value, interval: $0.interval)
         }, style: .marked, color: color)
     }
+    let what = isAccuracy ? "accuracy" : "bits a byte"
     let hasIntervals = rows.contains { $0.interval != nil }
     return LinePanel(
-      title: hasIntervals ? "accuracy, with its interval" : "accuracy",
-      horizontal: Axis("length", .logarithmic, ticks: lengths.count <= 14 ? lengths : nil, format: Figure.length),
-      vertical: Axis("percent", range: 0...1, format: Figure.percent), series: series)
+      title: hasIntervals ? "\(what), with its interval" : what,
+      horizontal: Axis(horizontal, .logarithmic, ticks: lengths.count <= 14 ? lengths : nil, format: Figure.length),
+      vertical: isAccuracy ? Axis("percent", range: 0...1, format: Figure.percent) : Axis("bits a byte"), series: series)
   }
 }
 

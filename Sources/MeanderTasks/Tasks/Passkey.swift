@@ -1,7 +1,7 @@
 /// The passkey task: a number is said once in a long text, and asked for at its end.
 ///
-/// Texts are bytes, made piece by piece, so that a haystack of any length costs no memory.
-public struct Passkey: Sendable {
+/// The strings are here; `PasskeyTask` makes examples of them.
+public enum Passkey {
   /// The wordings of needle and question: three published ones, five paraphrases, and three that hide the needle.
   public enum Wording: String, Sendable, CaseIterable {
     /// Mohtashami and Jaggi 2023 (Landmark Attention).
@@ -73,54 +73,4 @@ public struct Passkey: Sendable {
   /// The classic filler of the task, to be repeated.
   public static let classicFiller =
     "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again.\n"
-
-  public let wording: Wording
-  /// Five digits.
-  public let key: String
-  /// Where the needle stands: 0 at the beginning, 1 at the end.
-  public let depth: Double
-
-  /// Throws nothing; a depth outside [0, 1] is clamped.
-  public init(wording: Wording, key: String, depth: Double) {
-    self.wording = wording
-    self.key = key
-    self.depth = min(1, max(0, depth))
-  }
-
-  /// A key drawn from 00000 to 99999.
-  public static func drawKey(using generator: inout some RandomNumberGenerator) -> String {
-    let digits = String(Int.random(in: 0...99_999, using: &generator))
-    return String(repeating: "0", count: 5 - digits.count) + digits
-  }
-
-  /// The haystack in pieces: opening, filler with the needle at its place, `length` bytes in all (but no less than
-  /// opening and needle take). O(length) time, O(piece) memory.
-  ///
-  /// - Parameter filler: the next bytes of filler, at most as many as it is asked for and at least one.
-  public func pieces(length: Int, filler: @escaping (Int) -> [UInt8]) -> some Sequence<[UInt8]> {
-    let opening = Array(wording.opening.utf8)
-    let needle = Array(wording.needle(key).utf8)
-    let total = max(0, length - opening.count - needle.count)
-    let before = Int((Double(total) * depth).rounded())
-    // What is left to hand out, last first; a count stands for that much filler.
-    var left: [Part] = [.filler(total - before), .text(needle), .filler(before), .text(opening)]
-    return AnyIterator {
-      while let part = left.popLast() {
-        switch part {
-        case .text(let bytes): return bytes
-        case .filler(let count) where count > 0:
-          let piece = filler(min(count, 1 << 16))
-          left.append(.filler(count - max(1, piece.count)))
-          return piece
-        case .filler: continue
-        }
-      }
-      return nil
-    }
-  }
-
-  private enum Part {
-    case text([UInt8])
-    case filler(Int)
-  }
 }

@@ -1,0 +1,120 @@
+import ArgumentParser
+import Meander
+import MeanderErrors
+import MeanderEvaluation
+import MeanderFiles
+import MeanderTasks
+
+/// What every measurement of the lab is told.
+struct LabOptions: ParsableArguments {
+  @OptionGroup var model: ModelOptions
+  @OptionGroup var format: FormatOptions
+
+  @Option(name: [.short, .long], help: ArgumentHelp("The folder for report, picture and outcomes.", valueName: "folder"))
+  var output: String
+
+  @Option(help: "What decides samples, keys and places; the same seed measures the same.")
+  var seed: UInt64 = 1
+
+  @Flag(help: "Go on with the outcomes that stand in the folder, if any do.")
+  var resume = false
+
+  /// Models up to this size are read by one stream a thread; larger ones by one stream with all threads.
+  private static let smallModel = 64 << 20
+
+  func subject() async throws -> LabSubject {
+    let threads = model.threads ?? Processors.available
+    let name = model.name()
+    let first = try await Model.load(name, engine: Engine(threads: 1), compute: model.compute.value)
+    if threads == 1 { return LabSubject([first]) }
+    guard first.weightByteCount <= Self.smallModel else {
+      return LabSubject([try await Model.load(name, engine: Engine(threads: threads), compute: model.compute.value)])
+    }
+    var models = [first]
+    for _ in 1..<threads {
+      models.append(try await Model.load(name, engine: Engine(threads: 1), compute: model.compute.value))
+    }
+    return LabSubject(models)
+  }
+
+  /// Runs `measurement` and prints its rows, with `columns` of the report; ends as an interrupt asks.
+  ///
+  /// - Parameter more: further lists of the report, each with its columns.
+  func run(
+    _ measurement: any Measurement, on subject: LabSubject, columns: [String], more: [(key: String, columns: [String])] = []
+  ) async throws {
+    let run = MeasurementRun(measurement, subject, seed: seed, folder: output, resumes: resume)
+    let progress = LabProgress()
+    let ending = try await run.run(shouldStop: { Signals.interruptCount > 0 }, visit: { progress.update($0) })
+    progress.finish()
+    let output = Output.standard()
+    if format.json {
+      try output.line(ending.report.write())
+    } else {
+      for (place, table) in ([(key: "results", columns: columns)] + more).enumerated() {
+        let lines = LabTable(ending.report, table.columns, of: table.key).lines
+        for line in (place > 0 && !lines.isEmpty ? [""] : []) + lines { try output.line(line) }
+      }
+    }
+    try output.flush()
+    if !ending.isComplete {
+      Console.note("interrupted; the report in \(self.output) tells of what was measured, and --resume goes on")
+      throw Interrupted()
+    }
+  }
+}
+
+/// Filler as the lab's options name it.
+struct FillerOptions: ParsableArguments {
+  @Option(
+    name: .customLong("filler"),
+    help: ArgumentHelp(
+      "What stands between: classic (five sentences again and again), newlines, words, or files and folders of text.",
+      valueName: "classic|path"))
+  var names: [String] = []
+
+  /// What the report calls it.
+  var name: String { names.isEmpty ? "classic" : names.joined(separator: " ") }
+
+  func filler() throws -> any Filler {
+    switch names {
+    case [], ["classic"]: RepeatedFiller.classic
+    case ["newlines"]: RepeatedFiller.newlines
+    case ["words"]: DrawnFiller.words
+    default: try TextFiller(names)
+    }
+  }
+}
+
+/// Lengths: `1K`, `64K,1M`, or `1K..1M`, which goes up by factors of four and ends where it says.
+struct Lengths: ExpressibleByArgument {
+  let values: [Int]
+
+  init(_ values: [Int]) { self.values = values }
+
+  init?(argument: String) {
+    var values: [Int] = []
+    for part in argument.split(separator: ",", omittingEmptySubsequences: false) {
+      let ends = String(part).split(separator: "..", omittingEmptySubsequences: false).map { Self.length(String($0)) }
+      guard (1...2).contains(ends.count), let first = ends[0], let last = ends[ends.count - 1], first <= last else { return nil }
+      var length = first
+      while length < last {
+        values.append(length)
+        length *= 4
+      }
+      values.append(last)
+    }
+    self.values = Array(Set(values)).sorted()
+  }
+
+  /// `1K` is 1,024.
+  static func length(_ text: String) -> Int? {
+    let units: [Character: Int] = ["K": 10, "k": 10, "M": 20, "m": 20, "G": 30, "g": 30]
+    let shift = text.last.flatMap { units[$0] }
+    guard let number = Int(shift == nil ? text : String(text.dropLast())), (1...1 << 40).contains(number) else { return nil }
+    let value = number << (shift ?? 0)
+    return value <= 1 << 40 ? value : nil
+  }
+
+  var defaultValueDescription: String { values.map { Figure.length(Double($0)) }.joined(separator: ",") }
+}

@@ -1,0 +1,111 @@
+import Glibc
+import Meander
+import MeanderErrors
+import MeanderFiles
+import MeanderTasks
+
+/// `lab perplexity`: bits a byte and perplexity over streams of text, by position, with the state carried from beginning to end or
+/// begun anew every so many bytes.
+///
+/// The text is cut into streams that lie evenly over it. Files follow each other without a mark.
+package struct LossMeasurement: Measurement {
+  package static let name = "perplexity"
+
+  package let text: TextFiller
+  package let textName: String
+  package let streams: Int
+  /// Bytes of each stream.
+  package let length: Int
+  /// After how many bytes the state is begun anew; nil carries it.
+  package let resets: [Int?]
+
+  /// Throws `.badRequest` where the text is shorter than the streams.
+  package init(text: TextFiller, textName: String, streams: Int, length: Int, resets: [Int?]) throws {
+    guard streams * length <= text.byteCount else {
+      throw MeanderError(
+        .badRequest, "\(streams) streams of \(length) bytes are more than the \(text.byteCount) bytes of text", at: textName,
+        remedy: "Ask for fewer or shorter streams, or give more text.")
+    }
+    self.text = text
+    self.textName = textName
+    self.streams = streams
+    self.length = length
+    self.resets = resets
+  }
+
+  package var title: String { "Bits a byte, by position" }
+  package var settings: [(String, JSON)] {
+    [
+      ("text", .string(textName)), ("streams", JSON(streams)), ("stream_bytes", JSON(length)), ("length_unit", .string("bytes")),
+    ]
+  }
+
+  package var units: [MeasurementUnit] {
+    (0..<streams).flatMap { stream in
+      resets.map { MeasurementUnit("\(Self.name($0))/\(stream)", bytes: length) }
+    }
+  }
+
+  static func name(_ reset: Int?) -> String { reset.map { "begun anew every \(Figure.length(Double($0)))" } ?? "carried" }
+
+  package func measure(_ unit: Int, on stream: LabStream) async throws -> JSON {
+    let reset = resets[unit % resets.count]
+    let gap = (text.byteCount - streams * length) / streams
+    let start = try min(text.lineStart(from: (unit / resets.count) * (length + gap)), text.byteCount - length)
+    var loss = StreamLoss()
+    var position = 0
+    var read = 0
+    while read < length {
+      let session = try stream.session()
+      let base = read
+      let end = min(length, base + (reset ?? length))
+      while read < end {
+        let piece = try text.bytes(from: start + read, count: min(1 << 16, end - read))
+        read += piece.count
+        loss.add(try await stream.score(piece, session, isFinal: read == end), from: &position, base: base)
+      }
+    }
+    return loss.json
+  }
+
+  package func report(_ outcomes: [JSON?]) -> [(String, JSON)] {
+    var rows: [JSON] = []
+    var overall: [JSON] = []
+    for (number, reset) in resets.enumerated() {
+      let losses = stride(from: number, to: outcomes.count, by: resets.count).compactMap { outcomes[$0].flatMap { StreamLoss($0) } }
+      if losses.isEmpty { continue }
+      rows += Self.rows(losses, series: Self.name(reset), within: length)
+      overall.append(JSON(Self.overall(losses, series: Self.name(reset))))
+    }
+    return [("results", .array(rows)), ("overall", .array(overall))]
+  }
+
+  /// A row for each bucket that streams reach the end of; the last may be cut off.
+  static func rows(_ losses: [StreamLoss], series: String, within length: Int) -> [JSON] {
+    let buckets = losses.map(\.bits.count).max() ?? 0
+    return (0..<buckets).compactMap { bucket in
+      let values = losses.compactMap { $0.bitsPerByte(bucket) }
+      if values.isEmpty { return nil }
+      let mean = MeanInterval(values)
+      return JSON([
+        ("series", .string(series)), ("length", JSON(min(length, StreamLoss.end(bucket)))), ("samples", JSON(values.count)),
+        ("bits_per_byte", JSON(mean.mean)), ("low", JSON(max(0, mean.interval.lowerBound))), ("high", JSON(mean.interval.upperBound)),
+      ])
+    }
+  }
+
+  /// All bytes alike.
+  static func overall(_ losses: [StreamLoss], series: String) -> [(String, JSON)] {
+    let bits = losses.reduce(0) { $0 + $1.totalBits }
+    let bytes = losses.reduce(0) { $0 + $1.totalBytes }
+    let tokens = losses.reduce(0) { $0 + $1.totalTokens }
+    let mean = MeanInterval(losses.filter { $0.totalBytes > 0 }.map { $0.totalBits / Double($0.totalBytes) })
+    let alarms = losses.compactMap(\.alarm)
+    return [
+      ("series", .string(series)), ("bytes", JSON(bytes)), ("tokens", JSON(tokens)),
+      ("bits_per_byte", JSON(bits / Double(max(1, bytes)))), ("low", JSON(max(0, mean.interval.lowerBound))),
+      ("high", JSON(mean.interval.upperBound)), ("perplexity", JSON(exp2(bits / Double(max(1, tokens))))),
+      ("streams_with_alarm", JSON(alarms.count)),
+    ] + (alarms.min().map { [("first_alarm", JSON($0))] } ?? [])
+  }
+}

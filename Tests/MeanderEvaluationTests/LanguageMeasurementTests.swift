@@ -1,0 +1,133 @@
+import Meander
+import MeanderErrors
+import MeanderEvaluation
+import MeanderFiles
+import MeanderTasks
+import MeanderTestSupport
+import Testing
+
+/// Losses of the lab, against those that a session gives for the same bytes.
+@Suite struct LanguageMeasurementTests {
+  private let folder = TemporaryFolder()
+
+  /// Two files of lines, a text of 8,000 bytes.
+  private func text() throws -> TextFiller {
+    var run = logFiller.run(TaskGenerator(seed: 4))
+    try AtomicFile.write(folder("a.txt"), bytes: try run.next(5000))
+    try AtomicFile.write(folder("b.txt"), bytes: try run.next(3000))
+    return try TextFiller([folder("a.txt"), folder("b.txt")])
+  }
+
+  private func bits(_ bytes: [UInt8], after past: [UInt8] = [], _ model: Model) async throws -> Double {
+    let session = try Session(model)
+    try await session.feed(bytes: past)
+    try await session.finishInput()
+    return try await session.score(bytes: bytes, isFinal: true).reduce(0) { $0 + $1.bits }
+  }
+
+  @Test func aCorpusIsReadAcrossItsFiles() throws {
+    let text = try text()
+    let whole = bytes(folder("a.txt")) + bytes(folder("b.txt"))
+    #expect(try text.bytes(from: 4990, count: 20) == Array(whole[4990..<5010]))
+    #expect(try text.bytes(from: 7990, count: 100) == Array(whole[7990...]))
+    #expect(try text.bytes(from: 9000, count: 1).isEmpty)
+    let start = try text.lineStart(from: 100)
+    #expect(start > 100 && whole[start - 1] == UInt8(ascii: "\n") && !whole[100..<start - 1].contains(UInt8(ascii: "\n")))
+  }
+
+  @Test func aCarriedStreamAndOneBegunAnewAreWhatASessionScores() async throws {
+    let subject = try await subject("reader", streams: 2)
+    let text = try text()
+    let measurement = try LossMeasurement(text: text, textName: "log", streams: 2, length: 1500, resets: [nil, 500])
+    let report = try await MeasurementRun(measurement, subject, seed: 1, folder: folder("out")).run().report
+    var carried = 0.0
+    var anew = 0.0
+    for stream in 0..<2 {
+      let start = try text.lineStart(from: stream * 4000)
+      carried += try await bits(text.bytes(from: start, count: 1500), subject.model)
+      for part in 0..<3 { anew += try await bits(text.bytes(from: start + 500 * part, count: 500), subject.model) }
+    }
+    let overall = report["overall"]?.array ?? []
+    #expect(abs((overall[0]["bits_per_byte"]?.double ?? 0) * 3000 - carried) < 1e-6 * carried)
+    #expect(abs((overall[1]["bits_per_byte"]?.double ?? 0) * 3000 - anew) < 1e-6 * anew)
+    #expect(anew > carried && overall[0]["bytes"]?.integer == 3000)
+    let buckets = (report["results"]?.array ?? []).filter { $0["series"]?.string == "carried" }
+    #expect(buckets.compactMap { $0["length"]?.integer } == [128, 256, 512, 1024, 1500])
+    #expect(buckets.allSatisfy { $0["samples"]?.integer == 2 })
+    #expect(throws: MeanderError.self) {
+      try LossMeasurement(text: text, textName: "log", streams: 9, length: 1000, resets: [nil])
+    }
+  }
+
+  @Test func windowsAreScoredAfterTheirOwnPast() async throws {
+    let subject = try await subject("reader")
+    let text = try text()
+    let measurement = try ContextMeasurement(
+      text: text, textName: "log", contexts: [256, 2048], windows: 3, window: 400, baseline: 1024)
+    let run = MeasurementRun(measurement, subject, seed: 1, folder: folder("context"))
+    let rows = try await run.run().report["results"]?.array ?? []
+    #expect(rows.compactMap { $0["length"]?.integer } == [256, 1024, 2048])
+    var means: [Double] = []
+    for context in [256, 1024, 2048] {
+      var sum = 0.0
+      for window in 0..<3 {
+        let room = 8000 - 2048 - 800
+        let first = try text.lineStart(from: 2048 + Int((Double(window) + 0.5) / 3 * Double(room)))
+        sum += try await bits(
+          text.bytes(from: first, count: 400), after: text.bytes(from: first - context, count: context), subject.model)
+      }
+      means.append(sum / 1200)
+    }
+    for (row, mean) in zip(rows, means) { #expect(abs((row["bits_per_byte"]?.double ?? 0) - mean) < 1e-9) }
+    #expect(rows[1]["change"]?.double == 0 && rows[1]["change_high"]?.double == 0)
+    #expect(abs((rows[2]["change"]?.double ?? 0) - (means[2] - means[1]) / means[1]) < 1e-9)
+    #expect(throws: MeanderError.self) {
+      try ContextMeasurement(text: text, textName: "log", contexts: [8000], windows: 3, window: 400, baseline: 256)
+    }
+  }
+
+  @Test func theGaugeIsReadWherePositionsDouble() async throws {
+    let subject = try await subject("reader")
+    let measurement = try CollapseMeasurement(
+      text: text(), textName: "log", streams: 1, length: 3000, newlines: 1500, trainedLength: 1024)
+    let report = try await MeasurementRun(measurement, subject, seed: 1, folder: folder("collapse")).run().report
+    let heads = (report["heads"]?.array ?? []).filter { $0["layer"]?.integer == 0 && $0["head"]?.integer == 0 }
+    let session = try Session(subject.model)
+    let start = try text().lineStart(from: 0)
+    _ = try await session.score(bytes: text().bytes(from: start, count: 3000), isFinal: true)
+    #expect(heads.compactMap { $0["position"]?.integer }.last == Int(session.position))
+    #expect(heads.compactMap { $0["norm"]?.double }.last == (try await session.gauge()).layers[0].heads[0].norm)
+    #expect(heads.count >= 2)
+    #expect(report["text_rise"]?["ratio"]?.double ?? 0 > 0)
+    #expect(Set((report["results"]?.array ?? []).compactMap { $0["series"]?.string }) == ["text", "newlines"])
+  }
+}
+
+/// Which heads are said to collapse.
+@Suite struct HeadTests {
+  /// A head by its norm and its logarithm of retention at 512, 1024, 2048 and 4096 tokens.
+  private func report(_ heads: [[(Double, Double)]]) throws -> JSON {
+    let samples = (0..<4).map { place in
+      JSON([
+        ("position", JSON(512 << place)),
+        ("layers", .array([.array(heads.map { .array([JSON($0[place].0), JSON(1.0), JSON($0[place].1)]) })])),
+      ])
+    }
+    let loss = JSON([
+      ("bits", .array([JSON(1.0)])), ("bytes", .array([JSON(128)])), ("tokens", .array([JSON(128)])), ("alarm", .null),
+    ])
+    let measurement = try CollapseMeasurement(
+      text: nil, textName: "", streams: 0, length: 0, newlines: 4096, trainedLength: 1024)
+    return JSON(measurement.report([JSON([("loss", loss), ("samples", .array(samples))])]))
+  }
+
+  @Test func keepingAndGrowingAreBothNeeded() throws {
+    let growing = [(1.0, -1e-4), (1.5, -2e-4), (2.9, -4e-4), (3.1, -8e-4)]
+    let forgetting = [(1.0, -0.1), (1.5, -0.2), (2.9, -0.4), (3.1, -0.8)]
+    let steady = [(1.0, 0.0), (1.5, 0.0), (2.9, 0.0), (2.9, 0.0)]
+    let found = try report([growing, forgetting, steady])["collapsing"]?.array ?? []
+    #expect(found.compactMap { $0["head"]?.integer } == [0])
+    #expect(found.first?["position"]?.integer == 4096)
+    #expect(abs((found.first?["norm_over_trained"]?.double ?? 0) - 3.1 / 1.5) < 1e-12)
+  }
+}

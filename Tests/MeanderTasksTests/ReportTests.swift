@@ -1,0 +1,48 @@
+import MeanderErrors
+import MeanderFiles
+import MeanderTasks
+import Testing
+
+@Suite struct MeanIntervalTests {
+  @Test(arguments: [(2, 12.7062), (3, 4.30265), (4, 3.18245), (6, 2.57058), (16, 2.13145), (31, 2.04227), (1001, 1.96234)])
+  func theIntervalIsStudents(_ count: Int, _ quantile: Double) {
+    // Values ±1 have a mean of about 0; their spread is known.
+    let values = (0..<count).map { $0.isMultiple(of: 2) ? 1.0 : -1.0 }
+    let mean = values.reduce(0, +) / Double(count)
+    let variance = values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(count - 1)
+    let found = MeanInterval(values)
+    #expect(found.mean == mean)
+    let half = (found.interval.upperBound - found.interval.lowerBound) / 2
+    #expect(abs(half / (variance / Double(count)).squareRoot() - quantile) < 2e-3 * quantile)
+  }
+
+  @Test func oneValueHasNoSpread() { #expect(MeanInterval([3]).interval == 3...3) }
+}
+
+@Suite struct MeasurementReportTests {
+  private func picture(_ text: String) throws -> String {
+    try Report.chart(FileBytes(Array(text.utf8), path: "report.json")).svg()
+  }
+
+  @Test func lossesPanelsAndDepthsAreDrawn() throws {
+    let losses = try picture(
+      #"{"results": [{"series": "carried", "length": 128, "bits_per_byte": 2.5, "low": 2.4, "high": 2.6}], "panels": "#
+        + #"[{"title": "a panel", "logarithmic": [true, false], "series": [{"name": "h", "points": [[1, 2], [2, 3, 2.5, 3.5]]}]}]}"#)
+    #expect(losses.contains("bits a byte") && losses.contains("a panel"))
+    let depths = try picture(
+      #"{"length_unit": "bytes", "results": [{"length": 128, "accuracy": 0.5}], "#
+        + #""by_depth": [{"length": 128, "depth": 0.25, "accuracy": 0.5}]}"#)
+    #expect(depths.contains("length, bytes") && depths.contains(">25<") && depths.contains(">50<"))
+  }
+
+  @Test(arguments: [
+    #"{"results": [{"length": 128, "bits_per_byte": -1}]}"#, #"{"results": [{"length": 0, "accuracy": 1}]}"#,
+    #"{"results": [{"length": 1, "accuracy": 1.5}]}"#,
+    #"{"results": [{"length": 1, "accuracy": 1}], "panels": [{"series": [{"points": [[1]]}]}]}"#,
+    #"{"results": [{"length": 1, "accuracy": 1}], "panels": [{}]}"#,
+    #"{"results": [{"length": 1, "accuracy": 1}], "by_depth": [{"depth": 1}]}"#,
+  ])
+  func whatIsNoRowIsRefused(_ text: String) {
+    #expect(throws: MeanderError.self) { try picture(text) }
+  }
+}
