@@ -2,8 +2,8 @@ import MeanderErrors
 import MeanderModels
 
 extension Model {
-  /// Finds the free values of a mitigation on samples of tokens, as many in each. O(tokens · steps of the search), on the engine's
-  /// thread; nothing else computes there meanwhile.
+  /// Finds the free values of a mitigation on samples of tokens, as many in each. O(tokens · steps of the search), on
+  /// the engine's thread; nothing else computes there meanwhile.
   ///
   /// - Parameter report: told of each step, now and then with an empty text; what it throws ends the search.
   package func calibrate(

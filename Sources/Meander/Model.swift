@@ -113,7 +113,7 @@ extension Model {
     Model(self, try language.mitigated(by: mitigations))
   }
 
-  /// The mitigations in force, in the order in which they were given.
+  /// The mitigations in force, in one order, whatever the one in which they were given.
   public var mitigations: [Mitigation] { language.plan.mitigations }
 
   /// The architecture: `mamba2`, say.

@@ -173,7 +173,8 @@ extension Session {
     return Session(try await turn { _ in try core.fork() })
   }
 
-  /// What the mitigations in force have done to the state so far, a sentence each: which heads, and from where. O(heads).
+  /// What the mitigations in force have done to the state so far, a sentence each: which heads, and from where.
+  /// O(heads).
   public func mitigationReport() async throws -> [String] {
     let core = core
     return try await turn { _ in core.mitigationReport() }

@@ -108,7 +108,7 @@ extension Snapshot {
       func named(_ list: [String]) -> String { list.isEmpty ? "none" : list.joined(separator: " ") }
       throw MeanderError(
         .mismatch, "the state evolved under other mitigations: \(named(mitigations)), and here are \(named(current))",
-        at: "snapshot", remedy: "Give the same --mitigation options, in the same order.")
+        at: "snapshot", remedy: "Give the same --mitigation options.")
     }
     let expected = Dictionary(uniqueKeysWithValues: model.language.layout.regions.map { ($0.name, $0) })
     var found = Set<String>()

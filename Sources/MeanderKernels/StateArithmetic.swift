@@ -1,5 +1,5 @@
-// Arithmetic on recurrent states between tokens, in fp64 and rounded once: a factor of 1 - 1e-9 is not lost, and the bits are
-// the same everywhere.
+// Arithmetic on recurrent states between tokens, in fp64 and rounded once: a factor of 1 - 1e-9 is not lost, and the
+// bits are the same everywhere.
 
 extension Kernels {
   /// y = α·x + β·z; y may be x or z. Complexity: O(numbers).

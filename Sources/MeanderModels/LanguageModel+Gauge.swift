@@ -10,8 +10,9 @@ extension LanguageModel {
 
   /// One layer's heads, with their alarms.
   ///
-  /// A head raises its alarm when at the end of the trained length it still held more than 99 % of what it first read, and
-  /// its norm is now more than twice the largest that it had within that length (Stuffed Mamba's picture of state collapse).
+  /// A head raises its alarm when at the end of the trained length it still held more than 99 % of what it first read,
+  /// and its norm is now more than twice the largest that it had within that length (Stuffed Mamba's picture of state
+  /// collapse).
   func readings(of state: ModelState, layer: Int, kernels: Kernels) -> [HeadReading] {
     var readings = blocks.layers[layer].mixer.readings(of: mixerState(state, layer), kernels: kernels)
     guard let length = facts.intent.trainedLength, state.position > Int64(length) else { return readings }

@@ -18,14 +18,14 @@ import Testing
       state = .random(size, channels, seed: 7)
     }
 
-    func run(_ kernels: Kernels, pieces: [Int]) -> (y: Matrix, state: Matrix) {
+    func run(_ kernels: Kernels, pieces: [Int], gate: ChannelGate = .init()) -> (y: Matrix, state: Matrix) {
       let (y, moved) = (Matrix(rows: x.rows, columns: x.columns), state.copied())
       var start = 0
       for piece in pieces {
         let part = start..<(start + piece)
         kernels.channelScan(
           x: x.rows(part), dt: dt.rows(part), rate: rate, b: b.rows(part), c: c.rows(part), skip: skip, state: moved,
-          outputs: piece, into: y.rows(part))
+          gate: gate, outputs: piece, into: y.rows(part))
         start += piece
       }
       return (y, moved)
@@ -48,6 +48,26 @@ import Testing
       let result = shape.run(kernels(table, threads: 3), pieces: [tokens])
       #expect(bits(result.y) == bits(reference.y), "\(table.name)")
       #expect(bits(result.state) == bits(reference.state), "\(table.name)")
+    }
+  }
+
+  @Test func `takes a gate transform`() throws {
+    let shape = Case(tokens: 65, channels: 40, size: 16)
+    var gate = ChannelGate()
+    (gate.rateScale, gate.logRetention, gate.insertion) = (0.3, -0.05, 0.7)
+    let (y, state) = shape.run(kernels(threads: 2), pieces: [65], gate: gate)
+    var expected = shape.state.array().map(Double.init)
+    let expectedY = Naive.channelScan(
+      x: shape.x.array().map(Double.init), dt: shape.dt.array().map(Double.init),
+      rate: shape.rate.array().map(Double.init), b: shape.b.array().map(Double.init),
+      c: shape.c.array().map(Double.init), skip: shape.skip.array().map(Double.init), state: &expected, gate: gate,
+      tokens: 65)
+    expectClose(y.array().map(Double.init), expectedY, "y")
+    expectClose(state.array().map(Double.init), expected, "state")
+    let reference = shape.run(kernels(try .named("scalar")), pieces: [65], gate: gate)
+    for table in everyTable {
+      let result = shape.run(kernels(table, threads: 3), pieces: [32, 33], gate: gate)
+      #expect(bits(result.y) == bits(reference.y) && bits(result.state) == bits(reference.state), "\(table.name)")
     }
   }
 

@@ -93,8 +93,9 @@ import Testing
     let ids = Array(repeating: samples[0], count: 40).joined()
     try filtered.read(Array(ids))
     try plain.read(Array(ids))
-    // Retention is the sum of A·dt. At 40 times the length it would be 1 + ln 40 of 40 budgets, but for the first cell of the
-    // grid, which is two lengths long, and for the largest steps, which count for more than they were clamped to.
+    // Retention is the sum of A·dt. At 40 times the length it would be 1 + ln 40 of 40 budgets, but for the first cell
+    // of the grid, which is two lengths long, and for the largest steps, which count for more than they were clamped
+    // to.
     let (kept, all) = (filtered.doubles("layers.0.retention"), plain.doubles("layers.0.retention"))
     for head in 0..<8 { #expect(kept[head] / all[head] < 0.6, "\(kept[head]) of \(all[head])") }
     #expect((0..<8).reduce(0) { $0 + kept[$1] / all[$1] } / 8 < 0.35)

@@ -20,7 +20,7 @@ import Testing
     ("window:length=99999999999999999999", "tokens"), ("reset:every=512,keep=1024", "at most every"), ("reset", "trained_length"),
     ("auto", "trained_length"), ("state-norm", "trained"), ("state-norm:cap=-1", "must lie"), ("dt-scale:scale=0", "must lie"),
     ("token-filter:threshold=-1", "must lie"), ("auto:patience=0", "trained_length"), ("", "Known"), (":", "Known"),
-    ("reset:every=0", "more than 0"), ("state-norm:cap=1,grid=0", "power of two"), ("window:grid=0", "power of two"),
+    ("window:length=2048M,form=two-stack,grid=16", "staggered"), ("reset:every=0", "more than 0"), ("state-norm:cap=1,grid=0", "power of two"), ("window:grid=0", "power of two"),
   ])
   func isNamed(_ text: String, _ reason: String) throws {
     let error = try refusal([text])

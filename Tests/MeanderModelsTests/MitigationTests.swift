@@ -67,7 +67,11 @@ private let samples = [
     let naive = try harness(texts)
     let ids = scan.someIDs(300)
     expectClose(try naive.logits(ids, form: .naive), try scan.logits(ids), "logits under three")
-    #expect(scan.model.plan.mitigations.map(\.description) == texts.map { try? Mitigation($0).description })
+    let reordered = try harness(texts.reversed())
+    try reordered.read(ids)
+    #expect(reordered.bits == scan.bits)
+    #expect(reordered.model.plan.mitigations == scan.model.plan.mitigations)
+    #expect(scan.model.plan.mitigations.map(\.name) == ["rri", "state-norm", "window"])
   }
 
   @Test func noneIsThePlainModel() throws {
@@ -77,8 +81,8 @@ private let samples = [
     #expect(again.plan.mitigations.isEmpty)
   }
 
-  /// In the first layer what is written does not depend on what is read, so a window is the state of a stream that began at
-  /// its edge.
+  /// In the first layer what is written does not depend on what is read, so a window is the state of a stream that
+  /// began at its edge.
   @Test(arguments: [
     ("window:length=96,grid=32,fade=0", 250, 96), ("window:length=96,grid=32,fade=32", 250, 96),
     ("window:length=96,form=subtractive,grid=32", 250, 128), ("window:length=96,form=subtractive,grid=32", 33, 0),

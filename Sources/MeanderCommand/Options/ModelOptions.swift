@@ -43,7 +43,7 @@ struct ModelOptions: ParsableArguments {
     let given = try mitigations?.values() ?? []
     let engine = try Engine(threads: threads, memoryLimit: memoryLimit)
     let model = try await Model.load(name(), engine: engine, compute: compute.value, mitigations: given)
-    if !given.isEmpty { Console.note("mitigations: \(given.map(\.description).joined(separator: " "))") }
+    if !given.isEmpty { Console.note("mitigations: \(model.mitigations.map(\.description).joined(separator: " "))") }
     return model
   }
 }

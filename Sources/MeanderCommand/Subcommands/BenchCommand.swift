@@ -143,5 +143,6 @@ struct BenchResult {
     row.field("model", model.name)
     row.field("compute", model.compute.rawValue)
     row.field("instructions", model.engine.instructions)
+    row.array("mitigations") { list in model.mitigations.forEach { list.element(string: $0.description) } }
   }
 }

@@ -3,12 +3,14 @@ import MeanderKernels
 
 /// The gauge decides, per head: nothing until it raises an alarm, then the mildest cure that holds.
 ///
-/// 1. *cap*: on the grid, the head's norm is brought back to `factor` times the largest it had within the trained length T.
+/// 1. *cap*: on the grid, the head's norm is brought back to `factor` times the largest it had within the trained
+///    length T.
 /// 2. *decay*: also, each token keeps e^(-1/T) of the state, so that what is older than a few T is forgotten.
 /// 3. *reset*: also, the head is swapped for a state begun T to 2T tokens earlier, whenever it outgrows its cap again.
 ///
-/// A cure holds while the norm, read before each cap, stays within twice its trained maximum; where it does not for `patience` cells
-/// of the grid in a row, the next one is added. Before a first alarm nothing at all is changed, to the bit.
+/// A cure holds while the norm, read before each cap, stays within twice its trained maximum; where it does not for
+/// `patience` cells of the grid in a row, the next one is added. Before a first alarm nothing at all is changed, to the
+/// bit.
 struct Automatic: MitigationMethod {
   static let name = "auto"
 
@@ -101,12 +103,15 @@ private struct AutomaticCure: MitigationAction {
 
   func act(_ moment: GridMoment) {
     for layer in swap.layers {
-      guard let headed = moment.headed(layer), let values = regions[layer].map({ moment.state.doubles($0) }) else { continue }
-      for (head, reading) in moment.readings(layer).enumerated() {
-        judge(head, of: layer, reading, values, moment)
+      guard let headed = moment.headed(layer), let region = regions[layer] else { continue }
+      let values = moment.state.doubles(region)
+      var readings = moment.readings(layer)
+      for (head, reading) in readings.enumerated() { judge(head, of: layer, reading, values, moment) }
+      if let since = shadowBegan(layer, moment.state) {
+        swap.act(moment, layer: layer, since: since)
+        readings = moment.readings(layer)
       }
-      if let since = shadowBegan(layer, moment.state) { swap.act(moment, layer: layer, since: since) }
-      for (head, reading) in moment.readings(layer).enumerated() where Cure(values[head]) >= .cap {
+      for (head, reading) in readings.enumerated() where Cure(values[head]) >= .cap {
         let cap = factor * moment.trainedNorm(layer, head)
         if reading.norm > cap { moment.scale(head, of: headed, by: cap / reading.norm) }
       }

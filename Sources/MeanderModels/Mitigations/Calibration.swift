@@ -69,8 +69,9 @@ package struct Calibration {
     }
   }
 
-  /// Simultaneous perturbation (Spall 1992, as MambaExtend uses it) of one scale a layer or head, in its logarithm: both sides of a
-  /// random direction are tried and a step is taken along their difference; whichever of the four is best stays.
+  /// Simultaneous perturbation (Spall 1992, as MambaExtend uses it) of one scale a layer or head, in its logarithm:
+  /// both sides of a random direction are tried and a step is taken along their difference; whichever of the four is
+  /// best stays.
   func perturb(_ mitigation: (HeadValues) -> Mitigation) throws -> CalibrationResult {
     let counts = model.plan.layers.map { options.isPerHead ? $0.count : min(1, $0.count) }
     var logarithms = [Double](repeating: 0, count: counts.reduce(0, +))

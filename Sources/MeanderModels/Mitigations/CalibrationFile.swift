@@ -21,7 +21,8 @@ package struct CalibrationFile {
   package init(contentsOf path: String) throws {
     let json = try JSON.parse(FileBytes.mapping(path))
     func missing(_ what: String) -> MeanderError {
-      MeanderError(.badData, "this is no calibration: \(what)", at: path, remedy: "Name a file that meander calibrate wrote.")
+      MeanderError(
+        .badData, "this is no calibration: \(what)", at: path, remedy: "Name a file that meander calibrate wrote.")
     }
     guard json["meander_calibration"]?.integer == 1 else { throw missing("it does not say meander_calibration 1") }
     guard let name = json["mitigation"]?.string, let fingerprint = json["model_fingerprint"]?.string else {
@@ -57,7 +58,8 @@ package struct CalibrationFile {
     }
     let json = JSON([
       ("meander_calibration", JSON(1)), ("mitigation", .string(name)), ("model_fingerprint", .string(fingerprint)),
-      ("settings", JSON(settings.map { ($0.key, .string($0.value)) })), ("values", JSON(values)), ("calibration", JSON(notes)),
+      ("settings", JSON(settings.map { ($0.key, .string($0.value)) })), ("values", JSON(values)),
+      ("calibration", JSON(notes)),
     ])
     try AtomicFile.write(path, mode: 0o644, bytes: json.write() + [UInt8(ascii: "\n")])
   }

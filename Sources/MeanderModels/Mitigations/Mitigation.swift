@@ -18,8 +18,8 @@ public struct Mitigation: Sendable {
 
   /// Reads `NAME`, `NAME:key=value,…`, or `@FILE` as `meander calibrate` wrote it.
   ///
-  /// Throws `badRequest` for a name, key or value that there is none of, saying which there are; `notFound` or `badData`
-  /// for a file.
+  /// Throws `badRequest` for a name, key or value that there is none of, saying which there are; `notFound` or
+  /// `badData` for a file.
   public init(_ text: String) throws {
     if text.first == "@" {
       self = try CalibrationFile(contentsOf: String(text.dropFirst())).mitigation()
@@ -49,8 +49,8 @@ public struct Mitigation: Sendable {
 }
 
 extension Mitigation: CustomStringConvertible, Hashable {
-  /// Name and all settings, those left out included: `rri:retention=0.9999,insertion=0.75`. Calibrated values stand as a
-  /// digest. Two mitigations that agree in it are the same.
+  /// Name and all settings, those left out included: `rri:retention=0.9999,insertion=0.75`. Calibrated values stand as
+  /// a digest. Two mitigations that agree in it are the same.
   public var description: String {
     let settings = method.settings.map { "\($0.key)=\($0.value)" }
     return settings.isEmpty ? name : name + ":" + settings.joined(separator: ",")
@@ -68,14 +68,15 @@ package protocol MitigationMethod: Sendable {
   /// What commands call it.
   static var name: String { get }
 
-  /// Takes its settings by name; what is left over is refused. Ranges are held by `apply`, for values that code gives too.
+  /// Takes its settings by name; what is left over is refused. Ranges are held by `apply`, for values that code gives
+  /// too.
   init(_ settings: inout MitigationSettings) throws
 
   /// All of its settings as text that `init` reads, in one order.
   var settings: [(key: String, value: String)] { get }
 
-  /// Enters what it does into the plan for one model. Throws `.badRequest` for a value out of range, `.unsupported` with
-  /// the reason for a model that cannot take it.
+  /// Enters what it does into the plan for one model. Throws `.badRequest` for a value out of range, `.unsupported`
+  /// with the reason for a model that cannot take it.
   func apply(to plan: inout MitigationPlan) throws
 
   /// Finds the free values on a text, where there are any to find.

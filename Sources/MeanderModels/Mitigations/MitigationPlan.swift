@@ -4,7 +4,7 @@ import MeanderKernels
 
 /// The mitigations in force on one model: what they set for each head, and what they do between tokens.
 package struct MitigationPlan: Sendable {
-  /// In the order in which they were given.
+  /// In the registry's order, whatever the one in which they were given: it changes nothing.
   package private(set) var mitigations: [Mitigation] = []
   /// Per layer and head; empty where nothing is local to a token.
   private(set) var gates: [[GateTransform]] = []
@@ -47,6 +47,8 @@ package struct MitigationPlan: Sendable {
       try mitigation.method.apply(to: &self)
       self.mitigations.append(mitigation)
     }
+    let order = Mitigation.names
+    self.mitigations.sort { order.firstIndex(of: $0.name) ?? 0 < order.firstIndex(of: $1.name) ?? 0 }
     // What replaces a state comes before what is done to it.
     actions = actions.filter(\.replacesStates) + actions.filter { !$0.replacesStates }
   }

@@ -50,7 +50,8 @@ package struct HeadedState {
   func stored(_ head: Int) -> Matrix { rows(head, of: recurrence) }
 }
 
-/// A second recurrent state beside a layer's own: it takes in the same tokens, is not read, and shares the pending decay.
+/// A second recurrent state beside a layer's own: it takes in the same tokens, is not read, and shares the pending
+/// decay.
 package struct ShadowState {
   /// (H·N) × P
   package let recurrence: Matrix
@@ -59,7 +60,8 @@ package struct ShadowState {
 
   package init(recurrence: Matrix, factors: Doubles?) { (self.recurrence, self.factors) = (recurrence, factors) }
 
-  /// The same for a form of the recurrence that has no such factors: from the decays. `before`: total - pending, earlier.
+  /// The same for a form of the recurrence that has no such factors: from the decays. `before`: total - pending,
+  /// earlier.
   func gatherFactors(total: Doubles, pending: Doubles, since before: [Double]) {
     guard let factors else { return }
     for head in 0..<factors.count { factors[head] *= exponential(total[head] - pending[head] - before[head]) }

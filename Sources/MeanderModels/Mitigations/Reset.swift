@@ -1,8 +1,8 @@
 import MeanderFiles
 import MeanderKernels
 
-/// A forgetting reset: a head's state is swapped for one that began w to 2w tokens earlier, every n tokens or when the gauge
-/// raises an alarm for it. Nothing of the input is kept for it, only one more state.
+/// A forgetting reset: a head's state is swapped for one that began w to 2w tokens earlier, every n tokens or when the
+/// gauge raises an alarm for it. Nothing of the input is kept for it, only one more state.
 struct Reset: MitigationMethod {
   static let name = "reset"
 
@@ -66,22 +66,23 @@ extension Mitigation {
     Mitigation(Reset(every: tokens, kept: keeping, fade: fade, grid: grid))
   }
 
-  /// A head for which the gauge raises an alarm forgets what is older than `keeping` to 2 · `keeping` tokens, by default the
-  /// trained length; the others keep their memory.
+  /// A head for which the gauge raises an alarm forgets what is older than `keeping` to 2 · `keeping` tokens, by
+  /// default the trained length; the others keep their memory.
   public static func resetOnAlarm(keeping: Int? = nil, fade: Int? = nil, grid: Int? = nil) -> Mitigation {
     Mitigation(Reset(every: nil, kept: keeping, fade: fade, grid: grid))
   }
 }
 
-/// Swaps single heads for their shadow once they ask for it. The shadow begins anew every 2w tokens, so a head waits until it is at
-/// least w old: up to w tokens.
+/// Swaps single heads for their shadow once they ask for it. The shadow begins anew every 2w tokens, so a head waits
+/// until it is at least w old: up to w tokens.
 struct HeadSwap: Sendable {
   let layers: [Int]
   /// w
   let kept: Int
   let fade: Int
   let grid: Int
-  /// Per layer 3 × H: the steps that a head still waits for (0: none), how often it was swapped, and after which token last.
+  /// Per layer 3 × H: the steps that a head still waits for (0: none), how often it was swapped, and after which token
+  /// last.
   private let regions: [Int: StateRegion]
 
   init(layers: [Int], kept: Int, fade: Int, grid: Int, in plan: inout MitigationPlan) {

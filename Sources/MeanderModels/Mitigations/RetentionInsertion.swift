@@ -50,7 +50,8 @@ extension RetentionInsertion {
 }
 
 extension Mitigation {
-  /// Reduced retention and insertion: every token's retention is multiplied by `retention`, what it writes by `insertion`.
+  /// Reduced retention and insertion: every token's retention is multiplied by `retention`, what it writes by
+  /// `insertion`.
   public static func rri(retention: Double = 0.9999, insertion: Double = 0.75) -> Mitigation {
     Mitigation(RetentionInsertion(retention: retention, insertion: insertion))
   }

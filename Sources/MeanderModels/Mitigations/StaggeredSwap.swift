@@ -1,9 +1,10 @@
 import MeanderKernels
 
-/// Every `period` tokens the shadow, begun `kept` tokens before, takes the state's place; over the `fade` tokens before that the
-/// state goes over to it step by step.
+/// Every `period` tokens the shadow, begun `kept` tokens before, takes the state's place; over the `fade` tokens before
+/// that the state goes over to it step by step.
 ///
-/// With `kept` equal to `period` this is the staggered window: what is read reaches `period` to 2 · `period` tokens back.
+/// With `kept` equal to `period` this is the staggered window: what is read reaches `period` to 2 · `period` tokens
+/// back.
 struct StaggeredSwap: MitigationAction {
   let layers: [Int]
   let grid: Int

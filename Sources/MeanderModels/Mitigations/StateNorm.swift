@@ -35,9 +35,12 @@ struct StateNorm: MitigationMethod {
   /// The largest norm of each head within the samples, whose length should be the trained one.
   func calibrated(_ calibration: Calibration) throws -> CalibrationResult {
     var caps = calibration.model.plan.layers.map { [Double](repeating: 0, count: $0.count) }
-    try calibration.readings(every: grid) { layer, head, reading in caps[layer][head] = max(caps[layer][head], reading.norm) }
+    try calibration.readings(every: grid) { layer, head, reading in
+      caps[layer][head] = max(caps[layer][head], reading.norm)
+    }
     caps = caps.map { $0.map { max($0, 1e-6) } }
-    return CalibrationResult(settings: [("factor", factor.description), ("grid", grid.description)], values: ["cap": HeadValues(rows: caps)])
+    return CalibrationResult(
+      settings: [("factor", factor.description), ("grid", grid.description)], values: ["cap": HeadValues(rows: caps)])
   }
 
   private struct Action: MitigationAction {

@@ -3,10 +3,10 @@ import MeanderKernels
 
 /// The paper's window: h_w = h - a·h', with h' the state w tokens ago and a what is left of it.
 ///
-/// The full state h is the shadow; the layer's own state is h_w. Between two cells of the grid both take in the same tokens with
-/// the same factors, so the difference needs to be taken at cells alone, and the window is w to w + c tokens long. Both are
-/// stored without the decay that is pending, and the shadow's folds are gathered as they were really applied: a head that has
-/// not folded within the window subtracts its old numbers exactly as they were stored.
+/// The full state h is the shadow; the layer's own state is h_w. Between two cells of the grid both take in the same
+/// tokens with the same factors, so the difference needs to be taken at cells alone, and the window is w to w + c
+/// tokens long. Both are stored without the decay that is pending, and the shadow's folds are gathered as they were
+/// really applied: a head that has not folded within the window subtracts its old numbers exactly as they were stored.
 struct SubtractiveWindow: MitigationAction {
   let layers: [Int]
   let grid: Int

@@ -1,9 +1,11 @@
 import MeanderKernels
 
-/// The distribution of every head's time steps over samples of the trained length, and the thresholds that follow from it.
+/// The distribution of every head's time steps over samples of the trained length, and the thresholds that follow from
+/// it.
 ///
-/// The largest C of the steps are clamped to the smallest of these C. A head's budget is the sum over L tokens. For a stream of S
-/// tokens the threshold is the largest g for which steps of at least g, S/L times as many, still sum up to the budget.
+/// The largest C of the steps are clamped to the smallest of these C. A head's budget is the sum over L tokens. For a
+/// stream of S tokens the threshold is the largest g for which steps of at least g, S/L times as many, still sum up to
+/// the budget.
 final class TokenBudgets: StepObserver {
   private let calibration: Calibration
   private let length: Int
@@ -43,7 +45,8 @@ final class TokenBudgets: StepObserver {
     let layer = layers[next % layers.count]
     next += 1
     let count = heads.gates.count
-    let found = HeadSteps(step: Matrix(rows: dt.rows, columns: count), decay: Doubles([Double](repeating: 0, count: dt.rows * count)))
+    let decays = Doubles([Double](repeating: 0, count: dt.rows * count))
+    let found = HeadSteps(step: Matrix(rows: dt.rows, columns: count), decay: decays)
     kernels.steps(dt, heads: HeadTable(heads.gates), total: nil, into: found)
     for row in 0..<dt.rows {
       for head in 0..<count { steps[layer][head].append(found.step[row, head]) }

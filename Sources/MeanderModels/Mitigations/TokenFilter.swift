@@ -1,11 +1,12 @@
 import MeanderKernels
 
-/// Tokens with small time steps are not written, and do not decay, in heads of global reach (LongMamba), on a stream whose length
-/// nobody knows.
+/// Tokens with small time steps are not written, and do not decay, in heads of global reach (LongMamba), on a stream
+/// whose length nobody knows.
 ///
-/// LongMamba wants the length S beforehand and sets each head's threshold g(S) so that the time steps that it keeps sum up to what
-/// the trained length L has, the budget. Here the threshold follows the stream: after t tokens it is g(t). A token then adds budget / t
-/// on average, and the sum after t tokens is budget · (1 + ln(t / L)) where nothing filtered would have made it budget · t / L.
+/// LongMamba wants the length S beforehand and sets each head's threshold g(S) so that the time steps that it keeps sum
+/// up to what the trained length L has, the budget. Here the threshold follows the stream: after t tokens it is g(t). A
+/// token then adds budget / t on average, and the sum after t tokens is budget · (1 + ln(t / L)) where nothing filtered
+/// would have made it budget · t / L.
 struct TokenFilter: MitigationMethod {
   static let name = "token-filter"
 
@@ -73,8 +74,8 @@ struct TokenFilter: MitigationMethod {
 }
 
 extension Mitigation {
-  /// Time steps below `threshold` count as 0 once `after` tokens were read, in every head; a calibration finds the heads
-  /// and thresholds that LongMamba's rule asks for.
+  /// Time steps below `threshold` count as 0 once `after` tokens were read, in every head; a calibration finds the
+  /// heads and thresholds that LongMamba's rule asks for.
   public static func tokenFilter(threshold: Double, after tokens: Int = 0) -> Mitigation {
     Mitigation(TokenFilter(thresholds: [(tokens, HeadValues(threshold))]))
   }

@@ -3,10 +3,10 @@ import MeanderKernels
 
 /// A window without subtraction, by a queue of two stacks: cells of the grid compose associatively.
 ///
-/// A cell is what c tokens do to a state: h ← e^l · h + s. Two of them after each other are (l₁ + l₂, e^l₂·s₁ + s₂). The shadow
-/// begins at zero in every cell, so at its end it is s. Of each run of w/c cells the compositions of the last k are kept for every
-/// k (the back), and of the cells since then the composition of all (the front); what is read is front ∘ back. The window is w to
-/// w + c tokens long, and no number is ever larger than the window's own.
+/// A cell is what c tokens do to a state: h ← e^l · h + s. Two of them after each other are (l₁ + l₂, e^l₂·s₁ + s₂).
+/// The shadow begins at zero in every cell, so at its end it is s. Of each run of w/c cells the compositions of the
+/// last k are kept for every k (the back), and of the cells since then the composition of all (the front); what is read
+/// is front ∘ back. The window is w to w + c tokens long, and no number is ever larger than the window's own.
 struct TwoStackWindow: MitigationAction {
   let layers: [Int]
   let grid: Int
@@ -15,7 +15,8 @@ struct TwoStackWindow: MitigationAction {
   private let regions: [Int: Regions]
 
   private struct Regions {
-    /// Of the w/c slots the first k hold the cells since the last run, the others its last compositions: cells × (H·N·P).
+    /// Of the w/c slots the first k hold the cells since the last run, the others its last compositions: cells ×
+    /// (H·N·P).
     let slots: StateRegion
     /// The log-decay of each cell since the last run: cells × H.
     let decays: StateRegion
@@ -49,7 +50,8 @@ struct TwoStackWindow: MitigationAction {
     // How many cells were complete since the last run, this one not counted.
     let done = Int((moment.position / Int64(grid) - 1) % Int64(cells))
     for layer in layers {
-      guard let headed = moment.headed(layer), let shadow = moment.shadow(layer), let regions = regions[layer] else { continue }
+      guard let headed = moment.headed(layer), let shadow = moment.shadow(layer), let regions = regions[layer]
+      else { continue }
       let queue = Queue(
         kernels: moment.kernels, headed: headed, slots: moment.state.matrix(regions.slots),
         decays: moment.state.doubles(regions.decays), front: moment.state.matrix(regions.front),

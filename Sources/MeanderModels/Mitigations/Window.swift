@@ -1,5 +1,5 @@
-/// A sliding window of w tokens over the recurrent state (Stuffed Mamba): what is older is not read. Each layer has a window
-/// of its own, so that through L layers a token still reaches about L·w tokens back.
+/// A sliding window of w tokens over the recurrent state (Stuffed Mamba): what is older is not read. Each layer has a
+/// window of its own, so that through L layers a token still reaches about L·w tokens back.
 struct Window: MitigationMethod {
   static let name = "window"
 
@@ -22,6 +22,9 @@ struct Window: MitigationMethod {
     self.init(length: length, form: form, fade: form == .staggered ? try settings.tokens("fade") : nil, grid: grid)
   }
 
+  /// Bytes of all states that a window may keep.
+  private static let largestState = 0x1p37
+
   /// A sixteenth of the window, in whole cells of the grid.
   private static func standardFade(_ length: Int, _ grid: Int) -> Int { length / 16 / max(1, grid) * max(1, grid) }
 
@@ -34,6 +37,14 @@ struct Window: MitigationMethod {
     try plan.hold(grid: grid, [("length", length), ("fade", fade)])
     guard length > 0, fade < length else { throw plan.refusal("length must be more than 0 and more than fade") }
     let layers = try plan.recurrentLayers(betweenTokens: true)
+    if form != .staggered {
+      let floats = layers.reduce(0.0) { $0 + plan.shape($1).reduce(1.0) { $0 * Double($1) } }
+      let bytes = 4 * floats * Double(length / grid + 2)
+      guard bytes <= Self.largestState else {
+        throw plan.refusal(
+          "it would keep \(length / grid) states, \(Int64(bytes)) bytes", remedy: "Take form=staggered, or a coarser grid.")
+      }
+    }
     switch form {
     case .staggered:
       try plan.addShadows(layers)
