@@ -20,7 +20,7 @@ import Testing
     let window = ["--mitigation", "window:length=1K,form=two-stack", "--mitigation", "rri"]
     let first = try Command.run(arguments + window, in: scratch, input: .bytes(log))
     #expect(first.status == 0, "\(first.errors)")
-    #expect(first.errors.contains("mitigations: rri:retention=0.9999,insertion=0.75 window:length=1024,form=two-stack,grid=512"))
+    #expect(first.errors.contains("mitigations: rri:retention=0.9999,insertion=0.75 window:length=1024,form=two-stack,grid=128"))
     let shown = try Command.run(["state", "show", "s.state"], in: scratch)
     #expect(shown.output.contains("window:length=1024"), "\(shown.output)")
     let other = try Command.run(arguments, in: scratch, input: .bytes(log))

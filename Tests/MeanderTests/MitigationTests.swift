@@ -35,7 +35,7 @@ import Testing
     let session = try Session(mitigated)
     try await session.feed(bytes: someText(700))
     let snapshot = try await Snapshot(bytes: session.snapshot().bytes())
-    #expect(snapshot.mitigations == ["rri:retention=0.9999,insertion=0.75", "window:length=512,form=staggered,fade=0,grid=512"])
+    #expect(snapshot.mitigations == ["rri:retention=0.9999,insertion=0.75", "window:length=512,form=staggered,fade=64,grid=64"])
     for (other, named) in [(plain, "none"), (try plain.mitigated(by: [.rri(insertion: 1)]), "insertion=1.0")] {
       let error = #expect(throws: MeanderError.self) { try Session(other, from: snapshot) }
       #expect(error?.code == .mismatch)

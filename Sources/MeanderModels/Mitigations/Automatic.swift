@@ -40,7 +40,7 @@ struct Automatic: MitigationMethod {
     try plan.hold("patience", Double(patience), in: 1...1_000_000)
     let kept = max(grid, (trained + grid - 1) / grid * grid)
     try plan.addShadows(layers)
-    let swap = HeadSwap(layers: layers, kept: kept, fade: kept / 16 / grid * grid, grid: grid, in: &plan)
+    let swap = HeadSwap(layers: layers, kept: kept, fade: StaggeredSwap.fade(of: kept, grid: grid), grid: grid, in: &plan)
     var regions: [Int: StateRegion] = [:]
     for layer in layers { regions[layer] = plan.region("auto", layer: layer, [5, plan.layers[layer].count], .f64) }
     plan.add(

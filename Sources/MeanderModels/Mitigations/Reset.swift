@@ -34,7 +34,7 @@ struct Reset: MitigationMethod {
     if let every {
       let kept = kept ?? every
       let grid = grid ?? min(StaggeredSwap.grid(dividing: every), StaggeredSwap.grid(dividing: kept))
-      let fade = fade ?? kept / 16 / max(1, grid) * max(1, grid)
+      let fade = fade ?? StaggeredSwap.fade(of: kept, grid: grid)
       try plan.hold(grid: grid, [("every", every), ("keep", kept), ("fade", fade)])
       guard every > 0, kept > 0, kept <= every, fade < kept else {
         throw plan.refusal("keep must be more than 0 and fade and at most every")
@@ -45,7 +45,7 @@ struct Reset: MitigationMethod {
     let trained = try plan.requireTrainedLength()
     let grid = grid ?? kept.map { StaggeredSwap.grid(dividing: $0) } ?? Self.grid(for: trained)
     let kept = kept ?? max(grid, (trained + grid - 1) / max(1, grid) * grid)
-    let fade = fade ?? kept / 16 / max(1, grid) * max(1, grid)
+    let fade = fade ?? StaggeredSwap.fade(of: kept, grid: grid)
     try plan.hold(grid: grid, [("keep", kept), ("fade", fade)])
     guard kept > 0, fade < kept else { throw plan.refusal("keep must be more than 0 and fade") }
     try plan.addShadows(layers)

@@ -14,8 +14,19 @@ struct StaggeredSwap: MitigationAction {
 
   var replacesStates: Bool { true }
 
-  /// The largest power of two up to 512 that divides `length`.
-  static func grid(dividing length: Int) -> Int { length > 0 ? max(16, min(LanguageModel.grid, length & -length)) : 16 }
+  /// The grid where none is given: a power of two up to 512 that divides `length`, into eight cells or more.
+  static func grid(dividing length: Int) -> Int {
+    guard length > 0 else { return 16 }
+    var grid = max(16, min(LanguageModel.grid, length & -length))
+    while grid > 16, grid * 8 > length { grid /= 2 }
+    return grid
+  }
+
+  /// The fade where none is given: a sixteenth of `length`, and one cell of the grid at least.
+  static func fade(of length: Int, grid: Int) -> Int {
+    let grid = max(1, grid)
+    return grid < length ? max(grid, length / 16 / grid * grid) : 0
+  }
 
   /// Tokens until the next swap: `period` right after one.
   private func left(_ position: Int64) -> Int { period - Int(position % Int64(period)) }

@@ -10,23 +10,21 @@ struct Window: MitigationMethod {
   var fade: Int
   var grid: Int
 
-  init(length: Int, form: Mitigation.WindowForm, fade: Int?, grid: Int) {
-    (self.length, self.form, self.grid) = (length, form, grid)
-    self.fade = form == .staggered ? fade ?? Self.standardFade(length, grid) : 0
+  init(length: Int, form: Mitigation.WindowForm, fade: Int?, grid: Int?) {
+    (self.length, self.form) = (length, form)
+    self.grid = grid ?? StaggeredSwap.grid(dividing: length)
+    self.fade = form == .staggered ? fade ?? StaggeredSwap.fade(of: length, grid: self.grid) : 0
   }
 
   init(_ settings: inout MitigationSettings) throws {
     let length = try settings.tokens("length") ?? 8192
     let form: Mitigation.WindowForm = try settings.word("form") ?? .staggered
-    let grid = try settings.tokens("grid") ?? min(LanguageModel.grid, StaggeredSwap.grid(dividing: length))
+    let grid = try settings.tokens("grid")
     self.init(length: length, form: form, fade: form == .staggered ? try settings.tokens("fade") : nil, grid: grid)
   }
 
   /// Bytes of all states that a window may keep.
   private static let largestState = 0x1p37
-
-  /// A sixteenth of the window, in whole cells of the grid.
-  private static func standardFade(_ length: Int, _ grid: Int) -> Int { length / 16 / max(1, grid) * max(1, grid) }
 
   var settings: [(key: String, value: String)] {
     [("length", length.description), ("form", form.rawValue)] + (form == .staggered ? [("fade", fade.description)] : [])
@@ -73,9 +71,10 @@ extension Mitigation {
   /// - Parameters:
   ///   - length: w in tokens, a multiple of the grid.
   ///   - fade: tokens over which `staggered` goes over from one state to the next; by default a sixteenth of w.
-  ///   - grid: the stream's positions at which it acts, a power of two from 16 to 512.
+  ///   - grid: the stream's positions at which it acts, a power of two from 16 to 512; by default 512, or less for a window
+  ///     that would have fewer than eight cells.
   public static func window(
-    _ length: Int, form: WindowForm = .staggered, fade: Int? = nil, grid: Int = 512
+    _ length: Int, form: WindowForm = .staggered, fade: Int? = nil, grid: Int? = nil
   ) -> Mitigation {
     Mitigation(Window(length: length, form: form, fade: fade, grid: grid))
   }
