@@ -32,6 +32,7 @@ let package = Package(
   products: [
     .library(name: "Meander", targets: ["Meander"]),
     .library(name: "MeanderText", targets: ["MeanderText"]),
+    .library(name: "MeanderTraining", targets: ["MeanderTraining"]),
     .executable(name: "meander", targets: ["MeanderCommand"]),
     .library(name: "MeanderModelPasskey", targets: ["MeanderModelPasskey"]),
     .library(name: "MeanderModelReader", targets: ["MeanderModelReader"]),

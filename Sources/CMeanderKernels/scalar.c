@@ -100,6 +100,7 @@ const meander_table meander_table_scalar = {
     .gates = meander_scalar_gates,
     .scan = meander_scalar_scan,
     .channel_scan = meander_scalar_channel_scan,
+    .lstm_cell = meander_scalar_lstm_cell,
     .surprisals = surprisals,
     .statistics = statistics,
     .training = &training_table_portable,

@@ -58,12 +58,16 @@ static inline float scalar_log1p(float u) {
 
 static inline float scalar_softplus(float x) { return (x > 0 ? x : 0) + scalar_log1p(scalar_exp(-fabsf(x))); }
 
-static inline float scalar_silu(float x) {
+static inline float scalar_one_and_exp_of_minus(float x) {
   float negative = -x > SILU_BOUND ? SILU_BOUND : -x;
   negative = negative < -SILU_BOUND ? -SILU_BOUND : negative;
   float shifted = fmaf(negative, EXP_LOG2E, EXP_MAGIC);
-  return x / fmaf(scalar_exp_of_rest(negative, shifted - EXP_MAGIC), scalar_power_of_two(shifted), 1.0f);
+  return fmaf(scalar_exp_of_rest(negative, shifted - EXP_MAGIC), scalar_power_of_two(shifted), 1.0f);
 }
+
+static inline float scalar_silu(float x) { return x / scalar_one_and_exp_of_minus(x); }
+static inline float scalar_sigmoid(float x) { return 1.0f / scalar_one_and_exp_of_minus(x); }
+static inline float scalar_tanh(float x) { return fmaf(2, scalar_sigmoid(x + x), -1); }
 
 static inline float scalar_bf16(float x) {
   uint32_t bits = bits_of(x);

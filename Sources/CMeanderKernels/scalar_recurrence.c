@@ -93,3 +93,15 @@ void meander_scalar_channel_scan(const meander_channel_scan *job, size_t first_c
         job->y[(token - skipped) * job->y_stride + channel] = fmaf(job->skip[channel], x, y);
     }
 }
+
+void meander_scalar_lstm_cell(const meander_lstm_cell *job, size_t first_channel, size_t end_channel) {
+  for (size_t at = first_channel; at < end_channel; at++) {
+    float *i = job->gates + at, *f = i + job->channels, *g = f + job->channels, *o = g + job->channels;
+    *i = scalar_sigmoid(*i);
+    *f = scalar_sigmoid(*f);
+    *g = scalar_tanh(*g);
+    *o = scalar_sigmoid(*o);
+    job->cell[at] = fmaf(*i, *g, *f * job->before[at]);
+    job->hidden[at] = *o * scalar_tanh(job->cell[at]);
+  }
+}

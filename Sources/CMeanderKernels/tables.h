@@ -9,6 +9,7 @@ void meander_scalar_convolution(const meander_convolution *job, size_t first_cha
 void meander_scalar_gates(const meander_gates *job, size_t first_head, size_t end_head);
 void meander_scalar_scan(const meander_scan *job, size_t first_block, size_t end_block);
 void meander_scalar_channel_scan(const meander_channel_scan *job, size_t first_channel, size_t end_channel);
+void meander_scalar_lstm_cell(const meander_lstm_cell *job, size_t first_channel, size_t end_channel);
 
 #if defined(__x86_64__)
 extern const meander_table meander_table_avx2, meander_table_avx512, meander_table_avx512bf16;

@@ -83,6 +83,9 @@ enum Examples {
         purpose: "on your text, with a shorter prompt of line breaks",
         line: "meander lab collapse --text long.log --streams 2 --length 2K --newlines 4096 -o out")
     ],
+    "mine": [
+      .init(purpose: "what the shipped model falls for in a log", line: "meander mine -m passkey app.log --window 64 -o negatives")
+    ],
     "plot": [
       .init(purpose: "a training run", line: "meander plot log.jsonl -o log.svg"),
       .init(purpose: "a measurement, on standard output", line: "meander plot report.json"),

@@ -17,6 +17,7 @@ struct MeanderCommand: AsyncParsableCommand {
     TrainCommand.self,
     CalibrateCommand.self,
     LabCommand.self,
+    MineCommand.self,
     PlotCommand.self,
     BenchCommand.self,
   ]

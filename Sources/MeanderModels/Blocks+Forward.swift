@@ -19,6 +19,7 @@ extension Blocks {
     for layer in layers.indices {
       let asked = layer == layers.count - 1 ? outputs : ids.count
       let mixerState = state(layer)
+      if let (tape, completed) = operations.announcement { tape.record { completed(layer) } }
       residual = operations.block(residual, outputs: asked, state: mixerState) { operations, residual in
         forward(layer, ids, residual, state: mixerState, outputs: asked, operations)
       }

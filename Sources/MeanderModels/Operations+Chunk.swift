@@ -17,7 +17,8 @@ extension Operations {
     let table = HeadTable(operands.heads.gates)
     let steps = HeadSteps(step: arena.matrix(rows: tokens, columns: heads), decay: arena.doubles(tokens * heads))
     let before = total.array()
-    kernels.steps(operands.dt, heads: table, total: total, into: steps)
+    timed(.scan) { self.kernels.steps(operands.dt, heads: table, total: total, into: steps) }
+    watch?.take(steps.step, rates: operands.heads.gates.map(\.rate))
     let inputs = ChunkScanInputs(
       x: operands.x, b: operands.b, c: tokens == operands.c.rows ? operands.c : padded(operands.c, to: tokens), steps: steps,
       heads: table, skip: operands.skip, groups: operands.groups, chunk: Self.chunk(operands))
@@ -39,7 +40,10 @@ extension Operations {
       states: arena.matrix(rows: inputs.chunks, columns: state.rows * state.columns),
       pending: arena.doubles(inputs.chunks * heads)
     )
-    kernels.chunkScan(inputs, state: state, pending: pending, boundaries: boundaries, scratch: scratch, into: outputs)
+    timed(.scan) {
+      self.kernels.chunkScan(
+        inputs, state: state, pending: pending, boundaries: boundaries, scratch: scratch, into: outputs)
+    }
     let power = repeats == 1 || tokens == 0 ? nil : StatePower(
       repeats: repeats, decays: zip(total.array(), before).map { $0 - $1 },
       start: (boundaries.states.rows(0..<1), (0..<heads).map { boundaries.pending[$0] }), kernels: kernels)

@@ -32,7 +32,7 @@ extension Operations {
   ) {
     for run in Self.runs(of: weights) {
       let mark = arena.mark()
-      let logits = clock.measure(.product) { project(hidden.rows(run), head) }
+      let logits = project(hidden.rows(run), head)
       let (kernels, clock) = (kernels, clock)
       func settle(_ gradient: Matrix) {
         clock.measure(.loss) {

@@ -44,8 +44,12 @@ package struct Operations {
   package var dropped: Dropout?
   /// What calibration looks at.
   package var stepObserver: (any StepObserver)?
-  /// Where the time goes; measured on the way back, and where training asks on the way forth.
+  /// Where the time goes, while a tape runs.
   package var clock = KernelClock()
+  /// Told on the way back that every gradient of a layer is complete.
+  package var completed: ((_ layer: Int) -> Void)?
+  /// Sees the time steps of every selective scan that is computed in chunks.
+  package var watch: StepWatch?
 
   /// With a tape, the recurrence is computed in chunks.
   package init(kernels: Kernels, arena: Arena, form: RecurrenceForm = .scan, tape: Tape? = nil) {
@@ -53,6 +57,17 @@ package struct Operations {
     self.arena = arena
     self.form = tape == nil ? form : .chunk
     self.tape = tape
+  }
+
+  /// Whom to tell of complete gradients, and on which tape.
+  var announcement: (Tape, (Int) -> Void)? {
+    guard let tape, let completed else { return nil }
+    return (tape, completed)
+  }
+
+  /// Measures the way forth where a tape runs; streams do without.
+  func timed<Result>(_ kind: KernelClock.Kind, _ body: () -> Result) -> Result {
+    tape == nil ? body() : clock.measure(kind, body)
   }
 
   /// x·Wᵀ + bias, T × outputs.
@@ -63,7 +78,7 @@ package struct Operations {
         y.rows(row..<row + 1).copy(from: table.rows(Int(token)..<Int(token) + 1))
       }
     } else {
-      kernels.product(input.rows, weight.packed, bias: weight.bias, into: y, adding: false)
+      timed(.product) { kernels.product(input.rows, weight.packed, bias: weight.bias, into: y, adding: false) }
     }
     recordProduct(input.rows, weight, y)
     return y
@@ -81,7 +96,7 @@ package struct Operations {
       y = arena.matrix(rows: residual.rows, columns: residual.columns)
       y.copy(from: residual)
     }
-    kernels.product(x, weight.packed, bias: weight.bias, into: y, adding: true)
+    timed(.product) { kernels.product(x, weight.packed, bias: weight.bias, into: y, adding: true) }
     recordProduct(x, weight, y, residual: residual)
     return y
   }
@@ -89,7 +104,7 @@ package struct Operations {
   /// The embedding rows of `tokens`, T × D.
   package func embed(_ tokens: ArraySlice<Int32>, _ weight: Weight) -> Matrix {
     let y = arena.matrix(rows: tokens.count, columns: weight.packed.inner)
-    kernels.embed(tokens, weight.packed, into: y)
+    timed(.embedding) { kernels.embed(tokens, weight.packed, into: y) }
     recordEmbedding(tokens, weight, y)
     return y
   }
@@ -97,7 +112,7 @@ package struct Operations {
   /// x / sqrt(mean(x²) + ε) · weight, row by row (Zhang and Sennrich 2019), T × D.
   package func rootMeanSquareNorm(_ x: Matrix, weight: Matrix, epsilon: Float) -> Matrix {
     let y = arena.matrix(rows: x.rows, columns: x.columns)
-    kernels.rootMeanSquareNorm(x, weight: weight, epsilon: epsilon, groups: 1, into: y)
+    timed(.norm) { kernels.rootMeanSquareNorm(x, weight: weight, epsilon: epsilon, groups: 1, into: y) }
     recordNorm(x, gate: nil, weight: weight, epsilon: epsilon, groups: 1, y)
     return y
   }
@@ -105,7 +120,7 @@ package struct Operations {
   /// norm(x · silu(z)), each of `groups` equal parts of a row by itself, T × inner.
   package func gatedRootMeanSquareNorm(_ x: Matrix, gate z: Matrix, weight: Matrix, epsilon: Float, groups: Int) -> Matrix {
     let y = arena.matrix(rows: x.rows, columns: x.columns)
-    kernels.gatedRootMeanSquareNorm(x, gate: z, weight: weight, epsilon: epsilon, groups: groups, into: y)
+    timed(.norm) { kernels.gatedRootMeanSquareNorm(x, gate: z, weight: weight, epsilon: epsilon, groups: groups, into: y) }
     recordNorm(x, gate: z, weight: weight, epsilon: epsilon, groups: groups, y)
     return y
   }
@@ -138,7 +153,9 @@ package struct Operations {
     oldest.copy(from: next)
     let taps = window.rows(1..<width)
     recordConvolution(x, taps: taps, weight: weight, y)
-    kernels.causalConvolution(x, taps: taps, weight: weight.taps, bias: weight.bias, silu: true, into: y)
+    timed(.convolution) {
+      kernels.causalConvolution(x, taps: taps, weight: weight.taps, bias: weight.bias, silu: true, into: y)
+    }
     return y
   }
 }

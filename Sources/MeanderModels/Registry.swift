@@ -6,6 +6,7 @@ package enum Registry {
   package static let architectures: [any Architecture.Type] = [
     Mamba2.self,
     Mamba1.self,
+    LongShortTermMemory.self,
   ]
 
   /// Every mitigation: one file and one line here.

@@ -6,7 +6,7 @@ import Testing
 @Suite struct HelpTests {
   static let commands: [[String]] = [
     [], ["stream"], ["ask"], ["run"], ["state"], ["state", "show"], ["state", "diff"], ["inspect"], ["logits"],
-    ["tokenizer"], ["tokenizer", "encode"], ["tokenizer", "decode"], ["tokenizer", "train"], ["train"], ["calibrate"], ["lab"],
+    ["tokenizer"], ["tokenizer", "encode"], ["tokenizer", "decode"], ["tokenizer", "train"], ["train"], ["mine"], ["calibrate"], ["lab"],
     ["lab", "passkey"], ["lab", "perplexity"], ["lab", "collapse"], ["plot"], ["bench"],
   ]
 

@@ -71,6 +71,7 @@ struct GoldenModel: Sendable, CustomTestStringConvertible {
     GoldenModel(folder: "mamba2-tied-original", goldens: "mamba2-tied"),
     GoldenModel(folder: "mamba1", goldens: "mamba1"),
     GoldenModel(folder: "mamba1-original", goldens: "mamba1"),
+    GoldenModel(folder: "lstm", goldens: "lstm"),
   ]
 
   var files: ModelFiles { Fixture.model(folder) }

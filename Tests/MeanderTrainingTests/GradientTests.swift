@@ -1,3 +1,4 @@
+import MeanderErrors
 import MeanderFiles
 import MeanderKernels
 import MeanderModels
@@ -10,9 +11,9 @@ import Testing
 @Suite struct GradientTests {
   static let lengths = [1, 3, 4, 31, 32, 33, 63, 257]
 
-  /// The golden model.
-  static func model(_ table: KernelTable = .best) throws -> TrainableModel {
-    let files = ModelFiles(folder: Fixture.path("mamba2-gradients"))
+  /// The golden model of a fixture.
+  static func model(_ fixture: String = "mamba2-gradients", _ table: KernelTable = .best) throws -> TrainableModel {
+    let files = ModelFiles(folder: Fixture.path(fixture))
     let configuration = try JSON.parse(try files.requiredFile("config.json"))
     let model = try TrainableModel(configuration, file: "config.json", table: table)
     try model.parameters.read(try TensorStore.open(files))
@@ -26,9 +27,9 @@ import Testing
 
   /// Every gradient that one sample leaves, by the parameter's name, and the state's.
   static func gradients(
-    _ sample: Sample, recomputes: Bool = false, tape: Int = 4096, after prefix: Sample? = nil, dropped: Dropout? = nil
+    _ sample: Sample, of fixture: String = "mamba2-gradients", recomputes: Bool = false, tape: Int = 4096, after prefix: Sample? = nil, dropped: Dropout? = nil
   ) throws -> (loss: Double, parameters: [String: [Float]], state: [Float]) {
-    let model = try model()
+    let model = try model(fixture)
     let worker = try worker(model, tape: tape)
     let state = model.makeState()
     let blocks = try model.blocks()
@@ -74,15 +75,35 @@ import Testing
     }
   }
 
+  @Test(arguments: [1, 3, 33, 257], [false, true])
+  func ofAnLSTMAgreeWithTheReference(tokens: Int, recomputes: Bool) throws {
+    let golden = try TensorStore.open(safetensors: .mapping(Fixture.path("lstm/gradients.safetensors")))
+    let ids = try golden.integers("\(tokens).ids").map { Int32($0) }
+    let (loss, gradients, _) = try Self.gradients(Sample([Self.segment(ids)]), of: "lstm", recomputes: recomputes)
+    expectClose([Float(loss)], try golden.floats("\(tokens).loss"), "loss")
+    for (name, gradient) in gradients { expectClose(gradient, try golden.floats("\(tokens).\(name)"), name) }
+  }
+
+  /// The recurrence of an LSTM is no power of a matrix: a stretch that is repeated cannot be had.
+  @Test func anLSTMRefusesAPoweredStretch() throws {
+    var segment = Self.segment(Self.ids(9))
+    segment.repeats = 4
+    let sample = Sample([segment, Self.segment(Self.ids(5))])
+    let error = #expect(throws: MeanderError.self) { try Self.gradients(sample, of: "lstm") }
+    #expect(error?.code == .unsupported && error?.description.contains("LSTM") == true)
+  }
+
   /// One tape over all, a tape over two segments, parts gone back over one by one, and blocks computed again.
-  @Test(arguments: [(1, 4096, false), (7, 4096, false), (7, 16, false), (7, 16, true), (1, 24, true)])
-  func doNotDependOnTheWayBack(cut: Int, tape: Int, recomputes: Bool) throws {
+  @Test(
+    arguments: [(1, 4096, false), (7, 4096, false), (7, 16, false), (7, 16, true), (1, 24, true)], ["mamba2-gradients", "lstm"])
+  func doNotDependOnTheWayBack(way: (cut: Int, tape: Int, recomputes: Bool), fixture: String) throws {
+    let (cut, tape, recomputes) = way
     let ids = Self.ids(120)
     let prefix = Sample([Self.segment(Self.ids(40))])
-    let whole = try Self.gradients(Sample([Self.segment(ids)]), after: prefix)
+    let whole = try Self.gradients(Sample([Self.segment(ids)]), of: fixture, after: prefix)
     let bounds = cut == 1 ? [0, 20, 40, 60, 80, 100, 119] : [0, 3, 4, 5, 21, 37, 53, 69, 85, 101, 117, 119]
     let segments = zip(bounds, bounds.dropFirst()).map { Self.segment(ids[$0...$1]) }
-    let parts = try Self.gradients(Sample(segments), recomputes: recomputes, tape: tape, after: prefix)
+    let parts = try Self.gradients(Sample(segments), of: fixture, recomputes: recomputes, tape: tape, after: prefix)
     #expect(abs(whole.loss - parts.loss) < 1e-5)
     for (name, gradient) in whole.parameters { expectClose(parts.parameters[name] ?? [], gradient, name) }
     expectClose(parts.state, whole.state, "the state before the sample")

@@ -48,7 +48,7 @@ import Testing
       }
       let moment = Int.random(in: 0..<25, using: &generator)
       for number in 0..<moment { _ = try step(first, number) }
-      let position = try JSON.parse(FileBytes(first.position.write(), path: "position"))
+      let position = try SourcePosition(text: first.position.text)
       let second = try source(recipe)
       try second.restore(position)
       #expect(second.position == first.position)
@@ -169,7 +169,7 @@ import Testing
 
   @Test func aCurriculumAdvancesOnSuccessAndOnlyThen() throws {
     let source = try source(#"{"task": "passkey", "length": [8, 1000], "start": 16, "span": 5, "threshold": 0.9}"#)
-    func limit() -> Int? { source.position["curriculum"]?["limit"]?.integer }
+    func limit() -> Int? { source.position.json["curriculum"]?["limit"]?.integer }
     for _ in 0..<100 { source.learned(0.89) }
     #expect(limit() == 16)
     // 0.89 · 0.8^k + 1 - 0.8^k passes 0.9 at once.
@@ -225,6 +225,6 @@ import Testing
   @Test func aForeignPositionIsRefused() throws {
     let position = try source(#"{"task": "passkey"}"#, lanes: 2).position
     #expect(throws: MeanderError.self) { try source(#"{"task": "passkey"}"#).restore(position) }
-    #expect(throws: MeanderError.self) { try source(#"{"task": "passkey"}"#).restore(.null) }
+    #expect(throws: MeanderError.self) { try source(#"{"task": "passkey"}"#).restore(SourcePosition(.null)) }
   }
 }

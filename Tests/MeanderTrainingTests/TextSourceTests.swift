@@ -35,14 +35,14 @@ import Testing
     let folder = try Self.folder()
     let first = try Self.source(folder, [("carry", .string(carry))])
     var samples: [Sample] = []
-    var positions: [JSON] = []
+    var positions: [SourcePosition] = []
     for step in 0..<120 {
       positions.append(first.position)
       samples.append(try first.next(lane: step % 3, length: 64))
     }
     for start in [0, 1, 17, 50, 119] {
       let again = try Self.source(folder, [("carry", .string(carry))])
-      try again.restore(try JSON.parse(FileBytes(positions[start].write(), path: "position")))
+      try again.restore(try SourcePosition(text: positions[start].text))
       for step in start..<120 { #expect(try again.next(lane: step % 3, length: 64) == samples[step]) }
     }
   }

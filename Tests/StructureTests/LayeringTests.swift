@@ -69,7 +69,7 @@ private let layers = [
     "let", "var", "func", "init", "struct", "class", "actor", "enum", "protocol", "typealias", "subscript", "case",
   ]
   var count = 0
-  for target in ["Meander", "MeanderErrors", "MeanderText"] {
+  for target in ["Meander", "MeanderErrors", "MeanderText", "MeanderTraining"] {
     for source in try Repository.sources(below: "Sources/\(target)", endings: [".swift"]) {
       let lines = source.lines.map { $0.drop { $0 == " " } }
       for (number, line) in lines.enumerated() where line.hasPrefix("public ") {

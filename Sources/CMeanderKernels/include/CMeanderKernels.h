@@ -126,6 +126,15 @@ typedef struct {
   float rate_scale, log_retention, insertion;
 } meander_channel_scan;
 
+/// One token of an LSTM: `gates` holds the sums of i, f, g and o, `channels` each, and on return their activations;
+/// cell = f·before + i·g, hidden = o·tanh(cell). `before` and `cell` may be one place.
+typedef struct {
+  float *gates;
+  const float *before;
+  float *cell, *hidden;
+  size_t channels;
+} meander_lstm_cell;
+
 /// surprisal[t] = log Σ_v exp(logits[t, v]) - logits[t, target[t]], in nats.
 typedef struct {
   const float *logits;
@@ -156,6 +165,7 @@ typedef struct {
   void (*gates)(const meander_gates *job, size_t first_head, size_t end_head);
   void (*scan)(const meander_scan *job, size_t first_block, size_t end_block);
   void (*channel_scan)(const meander_channel_scan *job, size_t first_channel, size_t end_channel);
+  void (*lstm_cell)(const meander_lstm_cell *job, size_t first_channel, size_t end_channel);
   void (*surprisals)(const meander_surprisal *job, size_t first_row, size_t end_row);
   /// Σ v² in fp64 (16 partial sums) and max |v| of `count` numbers.
   void (*statistics)(const float *values, size_t count, double *sum_of_squares, float *largest);

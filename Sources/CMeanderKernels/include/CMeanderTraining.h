@@ -129,6 +129,14 @@ typedef struct {
   float *_Nullable dskip;
 } meander_chunk_scan_backward;
 
+/// The way back of `meander_lstm_cell`, whose activations, cell before and cell are read. dcell: the gradient of the cell, on
+/// return of the cell before; dgates: of the sums, overwritten.
+typedef struct {
+  const float *gates, *before, *cell, *dhidden;
+  float *dcell, *dgates;
+  size_t channels;
+} meander_lstm_cell_backward;
+
 /// Per row the loss weight·(log Σ exp(logits) - logits[target]), and dlogits = scale·weight·(softmax - onehot), which may
 /// stand where the logits stand. losses and hits (1 where the target is the largest logit): T numbers each.
 typedef struct {
@@ -172,6 +180,7 @@ typedef struct {
   void (*steps_backward)(const meander_steps_backward *job);
   void (*chunk_scan)(const meander_chunk_scan *job);
   void (*chunk_scan_backward)(const meander_chunk_scan_backward *job);
+  void (*lstm_cell_backward)(const meander_lstm_cell_backward *job);
   void (*cross_entropy)(const meander_cross_entropy *job);
   void (*adam)(const meander_adam *job);
   /// y[r] += scale·x[r].

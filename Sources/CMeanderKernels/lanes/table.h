@@ -7,6 +7,7 @@
 #include "convolution.h"
 #include "elementwise.h"
 #include "gates.h"
+#include "lstm.h"
 #include "product.h"
 #include "scan.h"
 
@@ -34,6 +35,7 @@ const meander_table NAME(meander_table) = {
     .gates = NAME(gates),
     .scan = NAME(scan),
     .channel_scan = NAME(channel_scan),
+    .lstm_cell = NAME(lstm_cell),
     .surprisals = NAME(surprisals),
     .statistics = NAME(statistics),
     .training = &NAME(training_table),

@@ -5,6 +5,7 @@
 #include "backward.h"
 #include "chunk_scan.h"
 #include "chunk_scan_backward.h"
+#include "lstm_backward.h"
 
 static float NAME(dot_alone)(const float *x, const float *y, size_t count) { return NAME(dot)(x, y, count); }
 
@@ -16,6 +17,7 @@ const meander_training_table NAME(training_table) = {
     .steps_backward = NAME(steps_backward),
     .chunk_scan = NAME(chunk_scan),
     .chunk_scan_backward = NAME(chunk_scan_backward),
+    .lstm_cell_backward = NAME(lstm_cell_backward),
     .cross_entropy = NAME(cross_entropy),
     .adam = NAME(adam),
     .add_scaled = NAME(add_scaled),

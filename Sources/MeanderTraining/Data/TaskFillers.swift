@@ -5,8 +5,10 @@ import MeanderTasks
 enum TaskFillers {
   private static let kinds = ["classic", "newlines", "words", "text"]
 
-  /// Reads `fillers`, `negatives`, `distractors` and `distracted`.
-  static func read(_ options: inout Configuration, folder: String) throws -> any Filler {
+  /// Reads `fillers`, `negatives`, `distractors` and `distracted`: what to draw from, and the part of it that is mined on the way.
+  static func read(_ options: inout Configuration, _ context: SourceContext) throws -> (any Filler, MinedFiller?) {
+    let folder = context.folder
+    var mined: MinedFiller?
     var parts: [(share: Double, filler: any Filler)] = []
     if let value = options.value("fillers") {
       guard let list = value.array else { throw options.failure("fillers", "must be a list, it is \(value.kind)") }
@@ -22,7 +24,13 @@ enum TaskFillers {
       parts = [(1, RepeatedFiller.classic)]
     }
     if var negatives = try options.object("negatives") {
-      let snippets = try SnippetFiller(path(try negatives.string("path"), in: folder))
+      let snippets: any Filler
+      if negatives.has("path") {
+        snippets = try SnippetFiller(path(try negatives.string("path"), in: folder))
+      } else {
+        let made = try MinedFiller(&negatives, context)
+        (mined, snippets) = (made, made)
+      }
       let share = try negatives.float("share", 0.4, in: 0...1)
       try negatives.finish()
       let sum = parts.reduce(0) { $0 + $1.share }
@@ -31,8 +39,8 @@ enum TaskFillers {
     let mixture = MixedFiller(parts)
     let spacing = try options.optionalInteger("distractors", in: 1...1 << 30)
     let distracted = try options.float("distracted", 1, in: 0...1)
-    guard let spacing, distracted > 0 else { return mixture }
-    return MixedFiller([(1 - distracted, mixture), (distracted, DistractedFiller(mixture, spacing: spacing))])
+    guard let spacing, distracted > 0 else { return (mixture, mined) }
+    return (MixedFiller([(1 - distracted, mixture), (distracted, DistractedFiller(mixture, spacing: spacing))]), mined)
   }
 
   private static func part(_ options: inout Configuration, folder: String) throws -> any Filler {
@@ -44,7 +52,7 @@ enum TaskFillers {
     }
   }
 
-  private static func path(_ path: String, in folder: String) -> String {
+  static func path(_ path: String, in folder: String) -> String {
     path.hasPrefix("/") || folder.isEmpty ? path : "\(folder)/\(path)"
   }
 }

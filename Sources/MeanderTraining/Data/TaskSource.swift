@@ -8,11 +8,12 @@ import MeanderText
 ///
 /// The loss falls on the answers; on second mentions of a key with the weight `echo`, which gives a short and dense
 /// signal early on; and on everything else with `text_weight`. Docs/Tasks.md lists the options.
-package final class TaskSource: DataSource {
+package final class TaskSource: RecipeSource {
   package static let name = "task"
 
   private let task: any RecallTask
   private let filler: any Filler
+  private let negatives: MinedFiller?
   private let context: SourceContext
   private let weights: TaskWeights
   /// Bytes of filler.
@@ -30,7 +31,7 @@ package final class TaskSource: DataSource {
     let name = try options.string("task")
     let none = try Configuration(.object(JSONObject()), file: options.file)
     task = try RecallTasks.make(name, options.object("options") ?? none, file: options.file)
-    filler = try TaskFillers.read(&options, folder: context.folder)
+    (filler, negatives) = try TaskFillers.read(&options, context)
     weights = TaskWeights(
       echo: Float(try options.float("echo", 0.3, in: 0...1)),
       text: Float(try options.float("text_weight", 0, in: 0...1)))
@@ -65,14 +66,18 @@ package final class TaskSource: DataSource {
 
   package func learned(_ accuracy: Double) { curriculum.learned(accuracy) }
 
-  package var position: JSON {
-    JSON([
+  package var position: SourcePosition {
+    let members = [
       ("counts", .array(counts.map { JSON($0) })), ("curriculum", curriculum.position),
       ("streams", .array(streams.map(\.position))),
-    ])
+    ]
+    return SourcePosition(JSON(members + (negatives.map { [("mined", $0.position)] } ?? [])))
   }
 
-  package func restore(_ position: JSON) throws {
+  package func prepare(step: Int, _ miner: NegativeMiner) throws { try negatives?.prepare(step: step, miner) }
+
+  package func restore(_ position: SourcePosition) throws {
+    let position = position.json
     guard let counts = position["counts"]?.array?.compactMap(\.integer), counts.count == context.lanes,
       let streams = position["streams"]?.array, streams.count == self.streams.count, let stage = position["curriculum"]
     else {
@@ -81,6 +86,12 @@ package final class TaskSource: DataSource {
         remedy: "Resume with the recipe and the batch size that the run was started with.")
     }
     try curriculum.restore(stage)
+    if let negatives {
+      guard let mined = position["mined"] else {
+        throw MeanderError(.mismatch, "the position holds no negatives that were mined", at: "task")
+      }
+      try negatives.restore(mined)
+    }
     self.counts = counts
     self.streams = try streams.enumerated().map { lane, position in
       try TaskLane(position) { try tokens(lane, example: $0, limit: $1) }

@@ -11,7 +11,7 @@ import MeanderText
 ///
 /// A document is a file; `.gz` and `.zst` are unpacked by `gzip` and `zstd`. Documents are read in pieces and encoded as they
 /// come, so that memory does not grow with them.
-package final class TextSource: DataSource {
+package final class TextSource: RecipeSource {
   package static let name = "text"
 
   private enum Carry: String, CaseIterable { case none, document, stream }
@@ -144,16 +144,19 @@ package final class TextSource: DataSource {
     SplitMix64.mixed(text.utf8.reduce(0xcbf29ce484222325) { ($0 ^ UInt64($1)) &* 0x100000001b3 })
   }
 
-  package var position: JSON {
-    .array(lanes.map { lane in
-      JSON([
-        ("epoch", JSON(lane.epoch)), ("rank", JSON(lane.rank)), ("taken", JSON(lane.taken)), ("begun", .bool(lane.begun)),
-        ("before", .array(lane.held.prefix(max(0, -lane.taken)).map { JSON(Int($0)) })),
-      ])
-    })
+  package var position: SourcePosition {
+    SourcePosition(
+      .array(
+        lanes.map { lane in
+          JSON([
+            ("epoch", JSON(lane.epoch)), ("rank", JSON(lane.rank)), ("taken", JSON(lane.taken)), ("begun", .bool(lane.begun)),
+            ("before", .array(lane.held.prefix(max(0, -lane.taken)).map { JSON(Int($0)) })),
+          ])
+        }))
   }
 
-  package func restore(_ position: JSON) throws {
+  package func restore(_ position: SourcePosition) throws {
+    let position = position.json
     guard let all = position.array, all.count == lanes.count else {
       throw MeanderError(.mismatch, "the position does not belong to this source", at: "text")
     }

@@ -11,9 +11,13 @@ import MeanderModels
 public struct AdamW: Sendable, Hashable {
   /// The learning rate that the schedule's factor multiplies.
   public var rate = 1e-3
+  /// β₁, how much of the first moment is kept each step.
   public var beta1 = 0.9
+  /// β₂, how much of the second moment is kept each step.
   public var beta2 = 0.95
+  /// ε, what keeps the division by the root of the second moment finite.
   public var epsilon = 1e-8
+  /// Weight decay, as a factor on rate · value; it acts on matrices and the embedding alone.
   public var decay = 0.1
   /// The gradient's norm above which it is scaled down to that norm; 0 for never.
   public var clip = 1.0
@@ -22,6 +26,7 @@ public struct AdamW: Sendable, Hashable {
   /// The factor of an exponential moving average of the weights for each step; 0 for none. Evaluations and exports use it.
   public var average = 0.0
 
+  /// AdamW with the usual settings: rate 1e-3, β 0.9 and 0.95, decay 0.1, clip 1.
   public init() {}
 }
 

@@ -6,6 +6,7 @@ import MeanderFiles
 public struct Schedule: Sendable, Hashable {
   /// What follows the warm-up.
   public enum Kind: String, Sendable, CaseIterable {
+    /// 1 throughout.
     case constant
     /// Half a cosine from 1 down to `final` (Loshchilov and Hutter 2017).
     case cosine
@@ -13,6 +14,7 @@ public struct Schedule: Sendable, Hashable {
     case wsd
   }
 
+  /// What follows the warm-up.
   public var kind: Kind
   /// Steps over which the factor rises in a straight line from 1 / warmUp to 1.
   public var warmUp: Int
@@ -21,6 +23,7 @@ public struct Schedule: Sendable, Hashable {
   /// The part of the run that `wsd` decays over.
   public var decayShare: Double
 
+  /// A schedule of this kind.
   public init(_ kind: Kind = .cosine, warmUp: Int = 0, final: Double = 0.1, decayShare: Double = 0.1) {
     (self.kind, self.warmUp, self.final, self.decayShare) = (kind, warmUp, final, decayShare)
   }

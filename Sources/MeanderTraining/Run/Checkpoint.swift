@@ -41,7 +41,7 @@ extension Trainer {
       "recipe": String(decoding: recipe.identity.write(), as: UTF8.self),
       "step": "\(step)", "tokens": "\(tokens)", "optimizer_steps": "\(optimizerState.steps)",
       "state_steps": "\(lanes.trained?.steps ?? 0)",
-      "sources": String(decoding: JSON.array(sources.map(\.position)).write(), as: UTF8.self),
+      "sources": String(decoding: JSON.array(sources.map(\.position.json)).write(), as: UTF8.self),
       "positions": String(decoding: JSON(positions).write(), as: UTF8.self),
     ]
     try writer.write(to: path, mode: 0o644)
@@ -92,12 +92,56 @@ extension Trainer {
     }
     let places = try parse(try text("sources"), path).array ?? []
     guard places.count == sources.count else { throw MeanderError(.badData, "the sources are not the recipe's", at: path) }
-    for (source, place) in zip(sources, places) { try source.restore(place) }
+    for (source, place) in zip(sources, places) { try source.restore(SourcePosition(place)) }
     step = try number("step")
     tokens = Int64(try number("tokens"))
     optimizerState.steps = try number("optimizer_steps")
     lanes.trained?.steps = try number("state_steps")
   }
+
+  /// Brings the carried states of all ranks together on rank 0, which writes the checkpoint. Every rank calls it.
+  func gatherLanes() throws {
+    guard let exchange, exchange.ranks > 1, !recipe.compactsCheckpoints else { return }
+    var bytes: [UInt8] = []
+    for (source, rows) in lanes.states.enumerated() {
+      for row in ownRows {
+        guard let state = rows[row] else { continue }
+        for number in [Int64(source), Int64(row), state.position] { bytes += littleEndian(UInt64(bitPattern: number)) }
+        bytes += state.storage.bytes(0..<model.layout.byteCount)
+      }
+    }
+    let size = 24 + model.layout.byteCount
+    for (rank, bytes) in try exchange.gather(bytes).enumerated() where rank != exchange.rank {
+      for start in stride(from: 0, to: bytes.count - bytes.count % size, by: size) {
+        let numbers = (0..<3).map { number in
+          (0..<8).reduce(UInt64(0)) { $0 | UInt64(bytes[start + 8 * number + $1]) << UInt64(8 * $1) }
+        }
+        let state = model.makeState()
+        state.storage.setBytes(at: 0, Array(bytes[start + 24..<start + size]))
+        state.setPosition(Int64(bitPattern: numbers[2]))
+        lanes.set(source: Int(numbers[0]), row: Int(numbers[1]), state)
+      }
+    }
+  }
+
+  /// Throws unless every rank of a distributed run stands where this one does, with the same recipe and weights.
+  func agree() throws {
+    guard let exchange, exchange.ranks > 1 else { return }
+    var digest = UInt64(step)
+    for byte in recipe.identity.write() { digest = (digest ^ UInt64(byte)) &* 0x100_0000_01b3 }
+    for value in model.parameters.entries.flatMap({ model.parameters.matrix($0).array() }) {
+      digest = SplitMix64.mixed(digest ^ UInt64(value.bitPattern))
+    }
+    // Few enough bits that the sum over all ranks is exact.
+    let own = Double(digest >> 24)
+    guard try exchange.sum([own])[0] == own * Double(exchange.ranks) else {
+      throw MeanderError(
+        .mismatch, "the ranks do not stand at the same step with the same recipe and weights", at: "rank \(exchange.rank)",
+        remedy: "Give every rank the same recipe and the same output folder.")
+    }
+  }
+
+  private func littleEndian(_ number: UInt64) -> [UInt8] { (0..<8).map { UInt8(truncatingIfNeeded: number >> ($0 * 8)) } }
 
   private static var checkpointFormat: String { "meander-training-1" }
 

@@ -7,7 +7,7 @@ import MeanderModels
 final class Evaluator {
   private let evaluation: Recipe.Evaluation
   private let sources: [any DataSource]
-  private let beginnings: [JSON]
+  private let beginnings: [SourcePosition]
 
   init(_ evaluation: Recipe.Evaluation, _ trainer: Trainer) throws {
     self.evaluation = evaluation

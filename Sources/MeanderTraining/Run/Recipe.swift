@@ -34,6 +34,7 @@ public struct Recipe: Sendable {
 
   /// The file that it was read from, and its folder, where relative paths start.
   public let path: String
+  /// The folder that relative paths of the recipe start from.
   public var folder: String { path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "." }
   package let json: JSON
   /// The model's `config.json`; nil where `start` names a checkpoint that has one.
@@ -44,26 +45,34 @@ public struct Recipe: Sendable {
   /// A tokenizer file, or nil for bytes or what `start` has.
   public var tokenizer: String?
   package var data: [SourceRecipe]
-  /// B, samples a step, and how many such batches are gathered before the weights move.
+  /// B, samples of a batch.
   public var batch: Int
+  /// How many batches are gathered before the weights move.
   public var accumulate: Int
   /// T, the longest segment in tokens.
   public var length: Int
   /// The most tokens that are gone back over at once.
   public var tape: Int
+  /// How often the weights move.
   public var steps: Int
+  /// How they move.
   public var optimizer = AdamW()
+  /// How the rate moves.
   public var schedule = Schedule()
+  /// The share of each layer's normalised inputs that is dropped.
   public var dropout: Double
+  /// Where a lane's state begins when its sample does not continue the last one.
   public var stateStart = StateStart.zero
   /// The part of fresh samples that start from `stateStart`; the others start from zeros.
   public var stateShare: Double
+  /// Whether the weights move; with a trained initial state they may stand still.
   public var trainsWeights: Bool
   /// Whether blocks are computed again on the way back.
   public var recomputes: Bool
   package var evaluation: Evaluation?
-  /// A checkpoint is written after so many seconds, and so many steps where that is not 0.
+  /// Seconds from one checkpoint to the next.
   public var checkpointSeconds: Int
+  /// Steps from one checkpoint to the next, or 0.
   public var checkpointSteps: Int
   /// Whether checkpoints are made small: moments in bf16, and no carried states. A run that goes on from one is then not the
   /// same to the bit.
@@ -72,6 +81,7 @@ public struct Recipe: Sendable {
   public var output: String
   /// What weights are stored as in the end.
   package var stored: ElementType
+  /// What all that is drawn follows from.
   public var seed: UInt64
   package var card: ModelCard
 }

@@ -57,6 +57,8 @@ package final class TrainingWorker: @unchecked Sendable {
     package var scale: Float
     package var recomputes = false
     package var dropped: Dropout?
+    /// Told as soon as the sample has added all it will to a layer's gradients.
+    package var completed: (@Sendable (_ layer: Int) -> Void)?
 
     package init(scale: Float, recomputes: Bool = false, dropped: Dropout? = nil) {
       (self.scale, self.recomputes, self.dropped) = (scale, recomputes, dropped)
@@ -74,6 +76,9 @@ package final class TrainingWorker: @unchecked Sendable {
     stateGradient.clear(0..<stateGradient.byteCount)
     let parts = self.parts(of: sample)
     if parts.count == 1 { return try back(parts[0], state, blocks, orders) }
+    // The way back ends with the first part.
+    var quiet = orders
+    quiet.completed = nil
 
     var total = LossSum()
     let group = Int(Double(parts.count).squareRoot().rounded(.up))
@@ -91,9 +96,10 @@ package final class TrainingWorker: @unchecked Sendable {
         befores.append(state.copy())
         if befores.count < members.count { forward(part, state, blocks, orders) }
       }
-      for (part, before) in zip(members, befores).reversed() {
+      for (index, before) in befores.enumerated().reversed() {
         state.assign(before)
-        total += try back(part, state, blocks, orders)
+        let isLast = number == 0 && index == 0
+        total += try back(members[members.startIndex + index], state, blocks, isLast ? orders : quiet)
       }
     }
     state.assign(end)
@@ -152,8 +158,9 @@ package final class TrainingWorker: @unchecked Sendable {
     arena.reset()
     let tape = Tape(gradients)
     var total = LossSum()
-    for segment in part {
-      let operations = self.operations(orders, segment, tape: tape)
+    for (index, segment) in part.enumerated() {
+      var operations = self.operations(orders, segment, tape: tape)
+      if index == 0 { operations.completed = orders.completed }
       let hidden = model.forward(segment.tokens, blocks, state: state, operations)
       operations.crossEntropy(
         hidden, head: blocks.head, targets: segment.targets, weights: segment.weights, scale: orders.scale
