@@ -4,7 +4,7 @@ import Testing
 private let layers = [
   "MeanderErrors", "CMeanderKernels", "CMeanderCatalog", "COpenBLAS", "CFFTW", "MeanderKernels", "MeanderFiles",
   "MeanderText", "MeanderModels", "Meander", "MeanderLongConvolution", "MeanderTasks", "MeanderTraining",
-  "MeanderEvaluation", "MeanderCommand",
+  "MeanderEvaluation", "MeanderCommand", "MeanderDistributed",
 ]
 
 @Test func aTargetImportsOnlyWhatStandsBelowIt() throws {

@@ -275,6 +275,13 @@ public final class Trainer {
 
   private var kernels: Kernels { workers[0].kernels }
 
+  /// Reads the gradient of a parameter as the first worker has it by now: for tests.
+  package var firstGradient: @Sendable (_ name: String) -> [Float] {
+    let twins = model.parameters.entries.map { ($0.name, model.parameters.matrix($0, in: workers[0].gradient)) }
+    let byName = Dictionary(uniqueKeysWithValues: twins)
+    return { byName[$0]?.array() ?? [] }
+  }
+
   /// What is wrong, at which step, in which tensor and for what of the batch. The tensor is the first weight that is not finite,
   /// else the first whose gradient is not.
   private func nonFinite(_ what: String, at place: String) -> MeanderError {
