@@ -17,6 +17,16 @@ extension Operations {
     let table = HeadTable(operands.heads.gates)
     let steps = HeadSteps(step: arena.matrix(rows: tokens, columns: heads), decay: arena.doubles(tokens * heads))
     let before = total.array()
+    // What a power needs of the state before it: see `StatePower`.
+    let start = repeats == 1 || tokens == 0 ? nil : (state: state.array(), pending: pending.array())
+    func power() -> StatePower? {
+      guard let start else { return nil }
+      let power = StatePower(
+        repeats: repeats, decays: zip(total.array(), before).map { $0 - $1 },
+        start: (Matrix(start.state, rows: 1, columns: start.state.count), start.pending), kernels: self.kernels)
+      power.apply(to: state, pending: pending, total: total)
+      return power
+    }
     timed(.scan) { self.kernels.steps(operands.dt, heads: table, total: total, into: steps) }
     watch?.take(steps.step, rates: operands.heads.gates.map(\.rate))
     let inputs = ChunkScanInputs(
@@ -33,6 +43,7 @@ extension Operations {
         shadow.gatherFactors(total: total, pending: twin, since: since)
       }
       kernels.chunkScan(inputs, state: state, pending: pending, boundaries: nil, scratch: scratch, into: outputs)
+      _ = power()
       if tokens != y.rows { y.copy(from: outputs.rows(tokens - y.rows..<tokens)) }
       return
     }
@@ -44,10 +55,7 @@ extension Operations {
       self.kernels.chunkScan(
         inputs, state: state, pending: pending, boundaries: boundaries, scratch: scratch, into: outputs)
     }
-    let power = repeats == 1 || tokens == 0 ? nil : StatePower(
-      repeats: repeats, decays: zip(total.array(), before).map { $0 - $1 },
-      start: (boundaries.states.rows(0..<1), (0..<heads).map { boundaries.pending[$0] }), kernels: kernels)
-    power?.apply(to: state, pending: pending, total: total)
+    let power = power()
     let (kernels, gradients, clock) = (kernels, tape.gradients, clock)
     let dinsertion = arena.matrix(rows: tokens, columns: heads)
     tape.record {

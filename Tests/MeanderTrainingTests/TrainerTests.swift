@@ -77,6 +77,13 @@ import Testing
     #expect(try parts.losses() == whole.losses())
   }
 
+  /// Computing blocks again on the way back changes nothing: neither what is learned nor the state that is carried on.
+  @Test func recomputationChangesNothing() throws {
+    let kept = try Bench().run()
+    let again = try Bench([("recompute", .bool(true))]).run()
+    expectClose(again, kept, "losses", within: 1e-6)
+  }
+
   @Test(arguments: ["zero", "pass", "noise", "trained"])
   func everyBeginningOfAStateResumes(start: String) throws {
     let changes = [("state", JSON([("start", .string(start)), ("share", JSON(0.7))]))]

@@ -167,7 +167,10 @@ package final class TrainingWorker: @unchecked Sendable {
       ) { total += $0 }
     }
     gradients.clear(arena.storage, 0..<arena.mark())
+    // A block that is computed again moves its part of the state again.
+    let end = orders.recomputes ? state.copy() : nil
     try tape.backward()
+    if let end { state.assign(end) }
     return total
   }
 }
