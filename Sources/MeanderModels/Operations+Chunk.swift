@@ -28,7 +28,6 @@ extension Operations {
       return power
     }
     timed(.scan) { self.kernels.steps(operands.dt, heads: table, total: total, into: steps) }
-    watch?.take(steps.step, rates: operands.heads.gates.map(\.rate))
     let inputs = ChunkScanInputs(
       x: operands.x, b: operands.b, c: tokens == operands.c.rows ? operands.c : padded(operands.c, to: tokens), steps: steps,
       heads: table, skip: operands.skip, groups: operands.groups, chunk: Self.chunk(operands))

@@ -42,14 +42,12 @@ package struct Operations {
   package var recomputes = false
   /// What training drops, if anything.
   package var dropped: Dropout?
-  /// What calibration looks at.
+  /// What calibration and mining look at.
   package var stepObserver: (any StepObserver)?
   /// Where the time goes, while a tape runs.
   package var clock = KernelClock()
   /// Told on the way back that every gradient of a layer is complete.
   package var completed: ((_ layer: Int) -> Void)?
-  /// Sees the time steps of every selective scan that is computed in chunks.
-  package var watch: StepWatch?
 
   /// With a tape, the recurrence is computed in chunks.
   package init(kernels: Kernels, arena: Arena, form: RecurrenceForm = .scan, tape: Tape? = nil) {

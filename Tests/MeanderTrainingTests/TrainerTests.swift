@@ -183,7 +183,7 @@ import Testing
     let error = #expect(throws: MeanderError.self) { try bench.run() }
     #expect(error?.code == .nonFinite)
     let description = error?.description ?? ""
-    #expect(["step ", "tensor ", "data[0], row "].allSatisfy(description.contains), "\(description)")
+    #expect(["step ", "tensor ", "data[0], row"].allSatisfy(description.contains), "\(description)")
     #expect(try Folder.names(in: bench.folder("run")).contains { $0.hasPrefix("checkpoint") })
   }
 }

@@ -90,7 +90,7 @@ package struct NegativeMiner {
       arena.reset()
       var operations = Operations(kernels: kernels, arena: arena, form: .chunk)
       let watch = StepWatch()
-      operations.watch = watch
+      operations.stepObserver = watch
       _ = model.forward(run.map(\.id), blocks, state: state, operations)
       guard !watch.layers.isEmpty else {
         throw MeanderError(

@@ -158,7 +158,7 @@ public final class Trainer {
     let count = picks.reduce(0) { $0 + $1.sample.segments.reduce(0) { $0 + $1.tokens.count } }
     let (total, tokenCount) = try settle(picks, sums, tokens: count)
     let norm = recipe.optimizer.norm(of: gradient, model.parameters, kernels: kernels) / max(total.weight, .leastNormalMagnitude)
-    guard norm.isFinite else { throw nonFinite("gradient", at: "the batch of step \(step + 1)") }
+    guard norm.isFinite else { throw nonFinite("gradient", at: batch(picks)) }
     let factor = recipe.schedule.factor(step: step, of: recipe.steps)
     if total.weight > 0 {
       workers[0].clock.measure(.optimizer) { move(gradient, weight: total.weight, norm: norm, factor: factor) }
@@ -280,6 +280,14 @@ public final class Trainer {
     let twins = model.parameters.entries.map { ($0.name, model.parameters.matrix($0, in: workers[0].gradient)) }
     let byName = Dictionary(uniqueKeysWithValues: twins)
     return { byName[$0]?.array() ?? [] }
+  }
+
+  /// A batch by its sources and rows.
+  private func batch(_ picks: [Pick]) -> String {
+    sources.indices.compactMap { source in
+      let rows = picks.filter { $0.source == source }.map { "\($0.row)" }
+      return rows.isEmpty ? nil : "data[\(source)], rows \(rows.joined(separator: ", "))"
+    }.joined(separator: "; ")
   }
 
   /// What is wrong, at which step, in which tensor and for what of the batch. The tensor is the first weight that is not finite,
