@@ -8,7 +8,12 @@ final class TrainedFixture: Sendable {
   private let folder = TemporaryFolder()
 
   /// - Parameter neverForgets: whether A is all but zero in every head.
-  init(_ fixture: String, trainedLength: Int, neverForgets: Bool = false) throws {
+  convenience init(_ fixture: String, trainedLength: Int, neverForgets: Bool = false) throws {
+    try self.init(fixture, trainedLength: trainedLength, logRates: neverForgets ? [-18] : [])
+  }
+
+  /// - Parameter logRates: ln -A of the heads, again and again; where there are none, the fixture's own.
+  init(_ fixture: String, trainedLength: Int, logRates: [Float]) throws {
     var members = try JSON.parse(Fixture.bytes("\(fixture)/config.json")).object?.members.map { ($0.key, $0.value) } ?? []
     members.append(("meander", JSON([("trained_length", JSON(trainedLength))])))
     try AtomicFile.write(folder("config.json"), bytes: JSON(members).write())
@@ -17,7 +22,7 @@ final class TrainedFixture: Sendable {
     for name in store.entries.keys.sorted() {
       let shape = store.entries[name]?.shape ?? []
       var values = try store.floats(name)
-      if neverForgets, name.hasSuffix("A_log") { values = values.map { _ in -18 } }
+      if !logRates.isEmpty, name.hasSuffix("A_log") { values = values.indices.map { logRates[$0 % logRates.count] } }
       try writer.add(name, shape, floats: values)
     }
     try writer.write(to: folder("model.safetensors"))
