@@ -77,7 +77,10 @@ let package = Package(
       swiftSettings: settings),
     .target(
       name: "MeanderEvaluation",
-      dependencies: ["Meander", "MeanderErrors", "MeanderFiles", "MeanderTasks", "MeanderText"], swiftSettings: settings),
+      dependencies: [
+        "Meander", "MeanderErrors", "MeanderFiles", "MeanderKernels", "MeanderTasks", "MeanderText", "MeanderTraining",
+      ],
+      swiftSettings: settings),
 
     tests("MeanderKernelsTests", ["CMeanderKernels", "COpenBLAS", "MeanderKernels"]),
     tests("MeanderFilesTests", ["MeanderFiles"]),
@@ -91,7 +94,7 @@ let package = Package(
     tests(
       "MeanderEvaluationTests",
       ["Meander", "MeanderErrors", "MeanderEvaluation", "MeanderFiles", "MeanderTasks", "MeanderModelPasskey", "MeanderModelReader"]),
-    tests("MeanderCommandTests", ["MeanderCommand", "MeanderErrors", "MeanderFiles"], exclude: ["Help"]),
+    tests("MeanderCommandTests", ["MeanderCommand", "MeanderErrors", "MeanderFiles", "MeanderTasks"], exclude: ["Help"]),
     tests("StructureTests", []),
     tests(
       "MeanderTests",

@@ -9,6 +9,8 @@ enum Examples {
     "stream": [
       .init(purpose: "the ten strangest lines", line: "meander stream --emit surprisal --top 10 < app.log"),
       .init(purpose: "read once, ask later", line: "meander stream -m passkey --snapshot day.state < app.log"),
+      .init(
+        purpose: "with an n-gram mixed in that learns the log", line: "meander stream --emit surprisal --mix ngram --top 10 < app.log"),
       .init(purpose: "go on where a kill stopped it", line: "meander stream --snapshot s.state --resume < app.log"),
       .init(
         purpose: "forget what is older than 8,192 tokens",
@@ -85,6 +87,29 @@ enum Examples {
     ],
     "mine": [
       .init(purpose: "what the shipped model falls for in a log", line: "meander mine -m passkey app.log --window 64 -o negatives")
+    ],
+    "lab recall": [
+      .init(
+        purpose: "two tasks at two lengths", line: "meander lab recall -m passkey --tasks mqar-4,induction --lengths 512,1K --samples 4 -o out"),
+      .init(
+        purpose: "a task with options of its own",
+        line: "meander lab recall -m passkey --task needles --options '{\"keys\": 2}' --lengths 1K --samples 4 -o out"),
+    ],
+    "lab remembrance": [
+      .init(purpose: "a quick look", line: "meander lab remembrance --text app.log --streams 2 --length 256 -o out")
+    ],
+    "lab log": [
+      .init(purpose: "one reading of a log", line: "meander lab log --log long.log --lines 300 --samples 1 -o out")
+    ],
+    "lab capacity": [
+      .init(
+        purpose: "as small as it goes",
+        line: "meander lab capacity --text app.log --held-out long.log --states 8 --trained 128 --tokens 1K --longest 1K -o out")
+    ],
+    "lab check": [
+      .init(
+        purpose: "a short one of a model of recall",
+        line: "meander lab check -m passkey --longest 4K --samples 1 --trained-length 2048 -o out")
     ],
     "plot": [
       .init(purpose: "a training run", line: "meander plot log.jsonl -o log.svg"),

@@ -7,7 +7,8 @@ import Testing
   static let commands: [[String]] = [
     [], ["stream"], ["ask"], ["run"], ["state"], ["state", "show"], ["state", "diff"], ["inspect"], ["logits"],
     ["tokenizer"], ["tokenizer", "encode"], ["tokenizer", "decode"], ["tokenizer", "train"], ["train"], ["mine"], ["calibrate"], ["lab"],
-    ["lab", "passkey"], ["lab", "perplexity"], ["lab", "collapse"], ["plot"], ["bench"],
+    ["lab", "passkey"], ["lab", "perplexity"], ["lab", "collapse"], ["lab", "recall"], ["lab", "remembrance"], ["lab", "check"],
+    ["lab", "log"], ["lab", "capacity"], ["plot"], ["bench"],
   ]
 
   @Test(arguments: commands)

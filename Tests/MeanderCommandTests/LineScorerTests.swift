@@ -1,5 +1,5 @@
-import MeanderCommand
 import MeanderErrors
+import MeanderTasks
 import MeanderTestSupport
 import Testing
 

@@ -6,6 +6,11 @@ struct LabCommand: AsyncParsableCommand {
     LabPasskeyCommand.self,
     LabPerplexityCommand.self,
     LabCollapseCommand.self,
+    LabRecallCommand.self,
+    LabRemembranceCommand.self,
+    LabCheckCommand.self,
+    LabLogCommand.self,
+    LabCapacityCommand.self,
   ]
 
   static let configuration = CommandConfiguration(

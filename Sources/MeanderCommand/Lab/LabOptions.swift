@@ -8,6 +8,7 @@ import MeanderTasks
 /// What every measurement of the lab is told.
 struct LabOptions: ParsableArguments {
   @OptionGroup var model: ModelOptions
+  @OptionGroup var mitigation: MitigationOptions
   @OptionGroup var format: FormatOptions
 
   @Option(name: [.short, .long], help: ArgumentHelp("The folder for report, picture and outcomes.", valueName: "folder"))
@@ -25,40 +26,54 @@ struct LabOptions: ParsableArguments {
   func subject() async throws -> LabSubject {
     let threads = model.threads ?? Processors.available
     let name = model.name()
-    let first = try await Model.load(name, engine: Engine(threads: 1), compute: model.compute.value)
+    let given = try mitigation.values()
+    if !given.isEmpty { Console.note("mitigations: \(given.map(\.description).joined(separator: " "))") }
+    func load(_ threads: Int) async throws -> Model {
+      try await Model.load(name, engine: Engine(threads: threads), compute: model.compute.value, mitigations: given)
+    }
+    let first = try await load(1)
     if threads == 1 { return LabSubject([first]) }
-    guard first.weightByteCount <= Self.smallModel else {
-      return LabSubject([try await Model.load(name, engine: Engine(threads: threads), compute: model.compute.value)])
-    }
+    guard first.weightByteCount <= Self.smallModel else { return LabSubject([try await load(threads)]) }
     var models = [first]
-    for _ in 1..<threads {
-      models.append(try await Model.load(name, engine: Engine(threads: 1), compute: model.compute.value))
-    }
+    for _ in 1..<threads { models.append(try await load(1)) }
     return LabSubject(models)
   }
 
-  /// Runs `measurement` and prints its rows, with `columns` of the report; ends as an interrupt asks.
-  ///
-  /// - Parameter more: further lists of the report, each with its columns.
+  /// Runs `measurement` and prints its rows, with `columns` of the report, and further lists of it.
   func run(
     _ measurement: any Measurement, on subject: LabSubject, columns: [String], more: [(key: String, columns: [String])] = []
   ) async throws {
-    let run = MeasurementRun(measurement, subject, seed: seed, folder: output, resumes: resume)
+    try await LabRunning(folder: output, seed: seed, resumes: resume, json: format.json).run(
+      measurement, on: subject, columns: columns, more: more)
+  }
+}
+
+/// A measurement as a command runs it.
+struct LabRunning {
+  let folder: String
+  let seed: UInt64
+  let resumes: Bool
+  let json: Bool
+
+  /// Runs, prints, and ends as an interrupt asks.
+  func run(
+    _ measurement: any Measurement, on subject: LabSubject, columns: [String], more: [(key: String, columns: [String])]
+  ) async throws {
+    let run = MeasurementRun(measurement, subject, seed: seed, folder: folder, resumes: resumes)
     let progress = LabProgress()
     let ending = try await run.run(shouldStop: { Signals.interruptCount > 0 }, visit: { progress.update($0) })
     progress.finish()
     let output = Output.standard()
-    if format.json {
+    if json {
       try output.line(ending.report.write())
     } else {
-      for (place, table) in ([(key: "results", columns: columns)] + more).enumerated() {
-        let lines = LabTable(ending.report, table.columns, of: table.key).lines
-        for line in (place > 0 && !lines.isEmpty ? [""] : []) + lines { try output.line(line) }
-      }
+      let tables = ([(key: "results", columns: columns)] + more)
+        .map { LabTable(ending.report, $0.columns, of: $0.key).lines }.filter { !$0.isEmpty }
+      for line in tables.joined(separator: [""]) { try output.line(line) }
     }
     try output.flush()
     if !ending.isComplete {
-      Console.note("interrupted; the report in \(self.output) tells of what was measured, and --resume goes on")
+      Console.note("interrupted; the report in \(folder) tells of what was measured, and --resume goes on")
       throw Interrupted()
     }
   }

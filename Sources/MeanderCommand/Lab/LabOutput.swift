@@ -64,7 +64,7 @@ struct LabTable {
       }.joined(separator: " | ") + " |"
     }
     let rule = "| " + widths.map { String(repeating: "-", count: $0) }.joined(separator: " | ") + " |"
-    lines = rows.isEmpty ? [] : [line(columns), rule] + cells.map(line)
+    lines = rows.isEmpty || columns.isEmpty ? [] : [line(columns), rule] + cells.map(line)
   }
 
   private static let shares: Set<String> = [

@@ -28,6 +28,12 @@ struct LabPerplexityCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Begin the state anew every so many bytes, beside carrying it: 256,4K.", valueName: "lengths"))
   var reset: Lengths?
 
+  @Flag(help: "Measure an n-gram of order 5 beside the model, which learns as it reads.")
+  var ngram = false
+
+  @Option(help: ArgumentHelp("Text that the n-gram reads first; may be repeated.", valueName: "path"))
+  var prime: [String] = []
+
   @Option(help: ArgumentHelp("How much is read before each window: 256,1K,64K or 256..1M.", valueName: "lengths"))
   var contexts: Lengths?
 
@@ -47,6 +53,7 @@ struct LabPerplexityCommand: AsyncParsableCommand {
     guard length.values.count == 1, window.values.count == 1, baseline.values.count == 1 else {
       throw ValidationError("Please give --length, --window and --baseline one length each.")
     }
+    if contexts != nil, ngram || !prime.isEmpty { throw ValidationError("Please give --contexts or an n-gram, not both.") }
     if reset != nil, contexts != nil { throw ValidationError("Please give --reset or --contexts, not both.") }
   }
 
@@ -62,7 +69,7 @@ struct LabPerplexityCommand: AsyncParsableCommand {
     }
     let measurement = try LossMeasurement(
       text: text, textName: corpus.name, streams: streams, length: length.values[0],
-      resets: [nil] + (reset?.values ?? []).map { Optional($0) })
+      resets: [nil] + (reset?.values ?? []).map { Optional($0) }, priming: ngram || !prime.isEmpty ? prime : nil)
     try await lab.run(
       measurement, on: lab.subject(), columns: ["series", "length", "samples", "bits_per_byte", "low", "high"],
       more: [("overall", ["series", "bytes", "tokens", "bits_per_byte", "low", "high", "perplexity", "streams_with_alarm"])])

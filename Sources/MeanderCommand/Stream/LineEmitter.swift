@@ -1,3 +1,5 @@
+import MeanderTasks
+
 /// Writes scored lines: rows of JSON for programs, score and text for people.
 struct LineEmitter {
   private let output: Output

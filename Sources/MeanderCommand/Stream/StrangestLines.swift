@@ -1,3 +1,5 @@
+import MeanderTasks
+
 /// The lines with the highest scores of a stream, at most `capacity` of them, the strangest first.
 ///
 /// Of equal scores the earlier line comes first.

@@ -1,4 +1,5 @@
 import Meander
+import MeanderTasks
 
 /// What a stream keeps beside the state, so that a later run goes on as if there had been one.
 struct StreamRecord: Equatable {
@@ -12,6 +13,8 @@ struct StreamRecord: Equatable {
   /// The unfinished line and the running statistics; nil where nothing is emitted.
   var scorer: LineScorer?
   var strangest = StrangestLines(capacity: 0)
+  /// The n-gram that is mixed in, if one is.
+  var mixture: StreamMixture?
 
   // The names in a snapshot (Docs/StateFormat.md).
   private static let offsetName = "stream.offset"
@@ -20,6 +23,7 @@ struct StreamRecord: Equatable {
   private static let trailCountName = "stream.trail_bytes"
   private static let trailDigestName = "stream.trail_fnv1a64"
   private static let linesName = "stream.lines"
+  private static let mixtureName = "stream.mixture"
 
   func write(to snapshot: inout Snapshot) {
     snapshot.notes[Self.offsetName] = String(offset)
@@ -27,6 +31,11 @@ struct StreamRecord: Equatable {
     snapshot.notes[Self.writtenName] = String(written)
     snapshot.notes[Self.trailCountName] = String(trail.count)
     snapshot.notes[Self.trailDigestName] = String(trail.digest, radix: 16)
+    if let mixture {
+      var record = RecordWriter()
+      mixture.write(to: &record)
+      snapshot.attachments[Self.mixtureName] = record.bytes
+    }
     guard let scorer else { return }
     var record = RecordWriter()
     scorer.write(to: &record)
@@ -63,6 +72,11 @@ struct StreamRecord: Equatable {
       throw MeanderError(.badData, "the stream's place in its input is damaged", at: path)
     }
     trail = InputTrail.Mark(count: Int(count), digest: digest)
+    if let bytes = snapshot.attachments[Self.mixtureName] {
+      var record = RecordReader(bytes, name: "\(path), \(Self.mixtureName)")
+      mixture = try StreamMixture(from: &record)
+      try record.finish()
+    }
     guard let lines = snapshot.attachments[Self.linesName] else { return }
     var record = RecordReader(lines, name: "\(path), \(Self.linesName)")
     scorer = try LineScorer(from: &record)

@@ -1,5 +1,6 @@
 import Meander
 import MeanderFiles
+import MeanderTasks
 
 /// One run of `meander stream`: pieces of the input go through the session, lines come out, snapshots are
 /// written.
@@ -29,6 +30,7 @@ final class StreamRun {
       record = StreamRecord()
       record.strangest = StrangestLines(capacity: options.top ?? 0)
       if options.emit == .surprisal { record.scorer = LineScorer() }
+      if options.mix == .ngram { record.mixture = StreamMixture() }
       session = try options.state.session(model)
     }
     if earlier != nil {
@@ -113,10 +115,10 @@ final class StreamRun {
     // The session counts from where it was loaded, the lines from where the stream began.
     let base = session.bytesRead + Int64(piece.count) - record.offset
     let tokens = try await session.score(bytes: piece, isFinal: isFinal)
+    var decided = tokens.map { (end: $0.end - base, bits: $0.bits, alarm: $0.alarms.first?.text) }
+    record.mixture?.mix(piece, &decided)
     var lines: [ScoredLine] = []
-    record.scorer?.decide(
-      tokens.lazy.map { (end: $0.end - base, bits: $0.bits, alarm: $0.alarms.first?.text) }
-    ) { lines.append($0) }
+    record.scorer?.decide(decided) { lines.append($0) }
     for line in lines { try emit(line) }
     try emitter.flush()
   }

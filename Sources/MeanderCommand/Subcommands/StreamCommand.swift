@@ -1,6 +1,7 @@
 import ArgumentParser
 import Meander
 import MeanderFiles
+import MeanderTasks
 
 struct StreamCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -27,6 +28,11 @@ struct StreamCommand: AsyncParsableCommand {
     case none
   }
 
+  enum Mixture: String, CaseIterable, ExpressibleByArgument {
+    case none
+    case ngram
+  }
+
   @OptionGroup var model: ModelOptions
   @OptionGroup var mitigations: MitigationOptions
   @OptionGroup var state: StateOptions
@@ -34,6 +40,9 @@ struct StreamCommand: AsyncParsableCommand {
 
   @Option(help: "What to print of each line.")
   var emit: Emission = .none
+
+  @Option(help: "Mix in the prediction of an n-gram that learns from the stream.")
+  var mix: Mixture = .none
 
   @Flag(help: "Leave the text out of the JSON.")
   var noText = false
@@ -70,7 +79,8 @@ struct StreamCommand: AsyncParsableCommand {
   func validate() throws {
     if emit == .none {
       let needing = [
-        (noText, "--no-text"), (above != nil, "--above"), (top != nil, "--top"), (output != nil, "--output")
+        (noText, "--no-text"), (above != nil, "--above"), (top != nil, "--top"), (output != nil, "--output"),
+        (mix != .none, "--mix"),
       ]
       if let option = needing.first(where: \.0)?.1 {
         throw ValidationError("Please give --emit surprisal with \(option).")

@@ -18,9 +18,11 @@ package struct LossMeasurement: Measurement {
   package let length: Int
   /// After how many bytes the state is begun anew; nil carries it.
   package let resets: [Int?]
+  /// Text that an n-gram reads before each stream, in order to be measured beside the model; nil for none, empty for nothing before.
+  package let priming: [String]?
 
   /// Throws `.badRequest` where the text is shorter than the streams.
-  package init(text: TextFiller, textName: String, streams: Int, length: Int, resets: [Int?]) throws {
+  package init(text: TextFiller, textName: String, streams: Int, length: Int, resets: [Int?], priming: [String]? = nil) throws {
     guard streams * length <= text.byteCount else {
       throw MeanderError(
         .badRequest, "\(streams) streams of \(length) bytes are more than the \(text.byteCount) bytes of text", at: textName,
@@ -31,27 +33,73 @@ package struct LossMeasurement: Measurement {
     self.streams = streams
     self.length = length
     self.resets = resets
+    self.priming = priming
   }
+
+  private static let ngram = "n-gram"
+  /// Counters for as much text as corpora have: 2^24 for each of the higher orders.
+  private static let ngramTable = 24
 
   package var title: String { "Bits a byte, by position" }
   package var settings: [(String, JSON)] {
     [
       ("text", .string(textName)), ("streams", JSON(streams)), ("stream_bytes", JSON(length)), ("length_unit", .string("bytes")),
+      ("n_gram_primed_with", priming.map { JSON($0) } ?? .null),
     ]
   }
 
   package var units: [MeasurementUnit] {
     (0..<streams).flatMap { stream in
       resets.map { MeasurementUnit("\(Self.name($0))/\(stream)", bytes: length) }
-    }
+    } + (priming == nil ? [] : [MeasurementUnit(Self.ngram, bytes: streams * length)])
   }
 
   static func name(_ reset: Int?) -> String { reset.map { "begun anew every \(Figure.length(Double($0)))" } ?? "carried" }
 
-  package func measure(_ unit: Int, on stream: LabStream) async throws -> JSON {
-    let reset = resets[unit % resets.count]
+  /// One n-gram for all streams: each is read by a copy of the primed one.
+  private func ngramLosses() throws -> JSON {
+    var primed = ByteNGram(table: Self.ngramTable)
+    for path in try Folder.files(below: priming ?? []) {
+      let file = try PackedFile(path)
+      while let piece = try file.read(1 << 16) {
+        try Task.checkCancellation()
+        for byte in piece { _ = primed.read(byte) }
+      }
+    }
+    let losses = try (0..<streams).map { number -> JSON in
+      let start = try start(number)
+      var ngram = primed
+      var loss = StreamLoss()
+      var read = 0
+      while read < length {
+        try Task.checkCancellation()
+        let piece = try text.bytes(from: start + read, count: min(1 << 16, length - read))
+        for byte in piece {
+          loss.add(bits: ngram.read(byte), at: read)
+          read += 1
+        }
+      }
+      return loss.json
+    }
+    return JSON([("losses", .array(losses))])
+  }
+
+  /// Where a stream begins in the text.
+  private func start(_ number: Int) throws -> Int {
     let gap = (text.byteCount - streams * length) / streams
-    let start = try min(text.lineStart(from: (unit / resets.count) * (length + gap)), text.byteCount - length)
+    return try min(text.lineStart(from: number * (length + gap)), text.byteCount - length)
+  }
+
+  package func measure(_ unit: Int, on stream: LabStream) async throws -> JSON {
+    if unit == streams * resets.count {
+      do {
+        return try ngramLosses()
+      } catch is CancellationError {
+        throw MeanderError(.cancelled, "the n-gram was stopped", at: Self.ngram)
+      }
+    }
+    let reset = resets[unit % resets.count]
+    let start = try start(unit / resets.count)
     var loss = StreamLoss()
     var position = 0
     var read = 0
@@ -72,10 +120,14 @@ package struct LossMeasurement: Measurement {
     var rows: [JSON] = []
     var overall: [JSON] = []
     for (number, reset) in resets.enumerated() {
-      let losses = stride(from: number, to: outcomes.count, by: resets.count).compactMap { outcomes[$0].flatMap { StreamLoss($0) } }
+      let losses = stride(from: number, to: streams * resets.count, by: resets.count).compactMap { outcomes[$0].flatMap { StreamLoss($0) } }
       if losses.isEmpty { continue }
       rows += Self.rows(losses, series: Self.name(reset), within: length)
       overall.append(JSON(Self.overall(losses, series: Self.name(reset))))
+    }
+    if priming != nil, let losses = outcomes.last??["losses"]?.array?.compactMap({ StreamLoss($0) }), !losses.isEmpty {
+      rows += Self.rows(losses, series: Self.ngram, within: length)
+      overall.append(JSON(Self.overall(losses, series: Self.ngram)))
     }
     return [("results", .array(rows)), ("overall", .array(overall))]
   }

@@ -24,18 +24,32 @@ struct StreamLoss {
   mutating func add(_ scores: [TokenScore], from start: inout Int, base: Int) {
     for score in scores {
       let end = base + Int(score.end)
-      let bucket = Self.bucket(start)
-      while bits.count <= bucket {
-        bits.append(0)
-        bytes.append(0)
-        tokens.append(0)
-      }
+      let bucket = reach(start)
       bits[bucket] += score.bits
       bytes[bucket] += end - start
       tokens[bucket] += 1
       if alarm == nil, !score.alarms.isEmpty { alarm = end }
       start = end
     }
+  }
+
+  /// Counts a byte that is a token of its own.
+  mutating func add(bits more: Double, at position: Int) {
+    let bucket = reach(position)
+    bits[bucket] += more
+    bytes[bucket] += 1
+    tokens[bucket] += 1
+  }
+
+  /// The bucket of a position, which is there from now on.
+  private mutating func reach(_ position: Int) -> Int {
+    let bucket = Self.bucket(position)
+    while bits.count <= bucket {
+      bits.append(0)
+      bytes.append(0)
+      tokens.append(0)
+    }
+    return bucket
   }
 
   var json: JSON {

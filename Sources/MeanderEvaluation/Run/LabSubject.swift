@@ -1,22 +1,31 @@
 import Meander
 import Synchronization
 
-/// What is measured: a model, and what changes the way its state evolves.
+/// What is measured: a model, with the mitigations under which its state evolves.
 package struct LabSubject: Sendable {
   /// One for each stream that is read at the same time: the same model on engines of their own.
   ///
   /// A small model gains more from two streams on a thread each than from one whose products are split over both.
   package let models: [Model]
-  /// The mitigations in force, as they were asked for; none where it is empty.
-  package let mitigations: [String]
+  /// The mitigations in force, as they are written; none where it is empty.
+  package var mitigations: [String] { models.first?.mitigations.map(\.description) ?? [] }
+  /// How many units are worked on at the same time.
+  package let streams: Int
 
   /// `models` must hold one at least, all of one fingerprint.
-  package init(_ models: [Model], mitigations: [String] = []) {
+  package init(_ models: [Model]) {
     precondition(Set(models.map(\.fingerprint)).count == 1, "streams of different models")
     self.models = models
-    self.mitigations = mitigations
+    streams = models.count
   }
 
+  /// No model: for a measurement that makes its own.
+  package init(streams: Int) {
+    models = []
+    self.streams = max(1, streams)
+  }
+
+  /// The model, where there is one.
   package var model: Model { models[0] }
 
   /// A session that has read nothing. Every session that the lab reads with is opened here.

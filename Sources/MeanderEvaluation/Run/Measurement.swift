@@ -43,5 +43,10 @@ package enum Measurements {
     LossMeasurement.self,
     ContextMeasurement.self,
     CollapseMeasurement.self,
+    TaskMeasurement.self,
+    RemembranceMeasurement.self,
+    CheckMeasurement.self,
+    LogMeasurement.self,
+    CapacityMeasurement.self,
   ]
 }

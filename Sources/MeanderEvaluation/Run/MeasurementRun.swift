@@ -48,7 +48,7 @@ package struct MeasurementRun: Sendable {
       try OutcomeRecord("\(folder)/outcomes.jsonl", head: JSON(head + measurement.settings), resumes: resumes), units)
     let meter = Meter()
     try await withThrowingTaskGroup(of: Bool.self) { group in
-      for number in subject.models.indices {
+      for number in 0..<subject.streams {
         group.addTask {
           let stream = LabStream(subject, number: number, seed: seed, meter: meter)
           while !Task.isCancelled, let unit = work.next() {
@@ -66,7 +66,7 @@ package struct MeasurementRun: Sendable {
         return false
       }
       do {
-        var working = subject.models.count
+        var working = subject.streams
         while working > 0, let isWorker = try await group.next() {
           if !isWorker { break }
           working -= 1
@@ -99,14 +99,15 @@ package struct MeasurementRun: Sendable {
 
   /// What every report begins with.
   private var head: [(String, JSON)] {
-    let model = subject.model
-    return [
-      ("mitigations", subject.mitigations.isEmpty ? .string("none") : JSON(subject.mitigations)),
-      ("task", .string(type(of: measurement).name)), ("model", .string(model.name)),
-      ("fingerprint", .string(model.fingerprint)), ("architecture", .string(model.architecture)),
-      ("parameters", JSON(model.parameterCount)), ("compute", .string(model.compute.rawValue)),
-      ("seed", Int(exactly: seed).map { JSON($0) } ?? .string(String(seed))),
-    ]
+    let mitigations: JSON = subject.mitigations.isEmpty ? .string("none") : JSON(subject.mitigations)
+    let model = subject.models.first.map { model -> [(String, JSON)] in
+      [
+        ("model", .string(model.name)), ("fingerprint", .string(model.fingerprint)), ("architecture", .string(model.architecture)),
+        ("parameters", JSON(model.parameterCount)), ("compute", .string(model.compute.rawValue)),
+      ]
+    }
+    return [("mitigations", mitigations), ("task", .string(type(of: measurement).name))] + (model ?? [])
+      + [("seed", Int(exactly: seed).map { JSON($0) } ?? .string(String(seed)))]
   }
 }
 

@@ -1,8 +1,8 @@
 import MeanderErrors
 import MeanderFiles
 
-/// A measurement's report: a JSON object with `results`, rows of `length`, `accuracy` or `bits_per_byte`, and perhaps `depth`,
-/// `low`, `high` and `series`; where there is `by_depth`, more rows of the same kind, and in `panels` curves of other things.
+/// A measurement's report: a JSON object with `results`, rows of `length`, `accuracy`, `bits_per_byte`, `distance` or `auc`, and perhaps
+/// `depth`, `low`, `high` and `series`; where there is `by_depth`, more rows of the same kind, and in `panels` curves of other things.
 package struct MeasurementReport {
   private struct Row {
     let length: Double
@@ -12,10 +12,27 @@ package struct MeasurementReport {
     let interval: ClosedRange<Double>?
   }
 
+  /// What the rows tell of.
+  private enum Quantity: String, CaseIterable {
+    case accuracy
+    case bitsPerByte = "bits_per_byte"
+    case distance
+    case area = "auc"
+
+    var text: String {
+      switch self {
+      case .bitsPerByte: "bits a byte"
+      case .area: "area under the curve"
+      case .accuracy, .distance: rawValue
+      }
+    }
+    /// What a value can be.
+    var range: ClosedRange<Double> { self == .bitsPerByte ? 0...Double.greatestFiniteMagnitude : 0...1 }
+  }
+
   private let rows: [Row]
   private let byDepth: [Row]
-  /// Whether the rows tell of shares, else of bits a byte.
-  private let isAccuracy: Bool
+  private let quantity: Quantity
   private let title: String
   private let subtitle: String
   private let horizontal: String
@@ -26,10 +43,12 @@ package struct MeasurementReport {
     guard let results = json["results"]?.array, !results.isEmpty else {
       throw MeanderError(.badData, "the report has no results", at: path)
     }
-    isAccuracy = results[0]["bits_per_byte"] == nil
-    let key = isAccuracy ? "accuracy" : "bits_per_byte"
-    rows = try results.enumerated().map { try Self.row($1, key, "\(path), results[\($0)]") }
-    byDepth = try (json["by_depth"]?.array ?? []).enumerated().map { try Self.row($1, key, "\(path), by_depth[\($0)]") }
+    let quantity = Quantity.allCases.first { results[0][$0.rawValue] != nil } ?? .accuracy
+    self.quantity = quantity
+    rows = try results.enumerated().map { try Self.row($1, quantity, "\(path), results[\($0)]") }
+    byDepth = try (json["by_depth"]?.array ?? []).enumerated().map {
+      try Self.row($1, quantity, "\(path), by_depth[\($0)]")
+    }
     title = ["title", "task", "name"].lazy.compactMap { json[$0]?.string }.first ?? "Accuracy by length"
     var parts: [String] = []
     if let model = json["model"]?.string { parts.append(model) }
@@ -46,13 +65,14 @@ package struct MeasurementReport {
     horizontal = json["length_unit"]?.string.map { "length, \($0)" } ?? "length"
   }
 
-  private static func row(_ row: JSON, _ key: String, _ place: String) throws -> Row {
+  private static func row(_ row: JSON, _ quantity: Quantity, _ place: String) throws -> Row {
+    let key = quantity.rawValue
     guard let length = row["length"]?.double, length.isFinite, length > 0 else {
       throw MeanderError(.badData, "'length' must be a positive number", at: place)
     }
-    guard let value = row[key]?.double, value >= 0, value <= (key == "accuracy" ? 1 : .greatestFiniteMagnitude) else {
+    guard let value = row[key]?.double, quantity.range.contains(value) else {
       throw MeanderError(
-        .badData, "'\(key)' must be a number from 0\(key == "accuracy" ? " to 1" : "")", at: place)
+        .badData, "'\(key)' must be a number from 0\(quantity.range.upperBound == 1 ? " to 1" : "")", at: place)
     }
     var interval: ClosedRange<Double>?
     if let low = row["low"]?.double, let high = row["high"]?.double {
@@ -67,7 +87,7 @@ package struct MeasurementReport {
   package func chart() -> Chart {
     let names = rows.map(\.series).firstOnes
     let cells = byDepth.isEmpty && Set(rows.compactMap(\.depth)).count > 1 ? rows : byDepth
-    let heats = isAccuracy
+    let heats = quantity == .accuracy
       ? cells.map(\.series).firstOnes.map { name in Chart.Panel.heat(heat(cells.filter { $0.series == name }, name)) } : []
     let own = byDepth.isEmpty && !heats.isEmpty ? heats : [.lines(curves(names))] + heats
     return Chart(title: title, subtitle: subtitle, panels: own + panels.map { .lines($0) })
@@ -95,12 +115,13 @@ package struct MeasurementReport {
           .init($0.length, $0.value, interval: $0.interval)
         }, style: .marked, color: color)
     }
-    let what = isAccuracy ? "accuracy" : "bits a byte"
+    let what = quantity.text
     let hasIntervals = rows.contains { $0.interval != nil }
     return LinePanel(
       title: hasIntervals ? "\(what), with its interval" : what,
       horizontal: Axis(horizontal, .logarithmic, ticks: lengths.count <= 14 ? lengths : nil, format: Figure.length),
-      vertical: isAccuracy ? Axis("percent", range: 0...1, format: Figure.percent) : Axis("bits a byte"), series: series)
+      vertical: quantity == .bitsPerByte ? Axis("bits a byte") : Axis("percent", range: 0...1, format: Figure.percent),
+      series: series)
   }
 }
 

@@ -100,13 +100,13 @@ extension LineScorer {
     try record.finish()
   }
 
-  func write(to record: inout RecordWriter) {
+  package func write(to record: inout RecordWriter) {
     histogram.write(to: &record)
     line.write(to: &record)
     record.put(undecided)
   }
 
-  init(from record: inout RecordReader) throws {
+  package init(from record: inout RecordReader) throws {
     histogram = try LineHistogram(from: &record)
     line = try ScoredLine(from: &record)
     undecided = try record.string(atMost: 1 << 24)
@@ -114,7 +114,7 @@ extension LineScorer {
 }
 
 extension ScoredLine {
-  func write(to record: inout RecordWriter) {
+  package func write(to record: inout RecordWriter) {
     record.put(offset)
     record.put(byteCount)
     record.put(bits)
@@ -124,7 +124,7 @@ extension ScoredLine {
     record.put(Array((alarm ?? "").utf8))
   }
 
-  init(from record: inout RecordReader) throws {
+  package init(from record: inout RecordReader) throws {
     offset = try record.signed()
     byteCount = try record.signed()
     bits = try record.real()

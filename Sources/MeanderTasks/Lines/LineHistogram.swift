@@ -63,7 +63,7 @@ package struct LineHistogram: Sendable, Equatable {
 }
 
 extension LineHistogram {
-  func write(to record: inout RecordWriter) {
+  package func write(to record: inout RecordWriter) {
     let filled = counts.indices.filter { counts[$0] > 0 }
     record.put(UInt64(filled.count))
     for bin in filled {
@@ -72,7 +72,7 @@ extension LineHistogram {
     }
   }
 
-  init(from record: inout RecordReader) throws {
+  package init(from record: inout RecordReader) throws {
     self.init()
     for _ in 0..<(try record.count(atMost: Self.binCount)) {
       let bin = try record.count(atMost: Self.binCount - 1)

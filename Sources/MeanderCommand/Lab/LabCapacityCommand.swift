@@ -1,0 +1,92 @@
+import ArgumentParser
+import MeanderEvaluation
+import MeanderFiles
+import MeanderTasks
+
+struct LabCapacityCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "capacity",
+    abstract: "Train models of growing state, and find what each forgets and recalls.",
+    usage: "meander lab capacity -o <folder> [<options>]",
+    discussion: Examples.discussion(
+      "lab capacity",
+      """
+      Each model learns from text with pass keys mixed in, over longer and longer training lengths, a longer one going on from the model \
+      of the one before. T_forget is the shortest training length from which the loss on held-out text stays below twice the largest within \
+      the training length; T_recall the longest context with more than 95 % of pass keys. The preset paper is fitted by a linear, a power and an \
+      exponential law, with the error of each size foretold from the others; the preset quick is a smoke run and fits nothing. Models and \
+      checkpoints stay in the folder: --resume goes on in the middle of a training.
+      """))
+
+  enum Preset: String, CaseIterable, ExpressibleByArgument {
+    case quick
+    case paper
+  }
+
+  @Option(name: [.short, .long], help: ArgumentHelp("The folder for report, picture, outcomes and models.", valueName: "folder"))
+  var output: String
+
+  @Option(name: .customLong("text"), help: ArgumentHelp("Files and folders to learn from; may be repeated.", valueName: "path"))
+  var paths: [String] = []
+
+  @Option(name: .customLong("held-out"), help: ArgumentHelp("Files and folders to measure on; may be repeated.", valueName: "path"))
+  var heldOut: [String] = []
+
+  @Option(help: "Which models, lengths and tokens.")
+  var preset = Preset.quick
+
+  @Option(help: ArgumentHelp("Other state sizes N than the preset's: 8,16.", valueName: "sizes"))
+  var states: Lengths?
+
+  @Option(help: ArgumentHelp("Other training lengths.", valueName: "lengths"))
+  var trained: Lengths?
+
+  @Option(help: ArgumentHelp("Other tokens for each training length.", valueName: "count"))
+  var tokens: Lengths?
+
+  @Option(help: ArgumentHelp("Up to where losses are measured instead.", valueName: "length"))
+  var longest: Lengths?
+
+  @Option(help: "Where training and samples start.")
+  var seed: UInt64 = 1
+
+  @Flag(help: "Go on with what stands in the folder.")
+  var resume = false
+
+  @Option(name: [.short, .long], help: "How many models are trained side by side.")
+  var threads: Int?
+
+  @OptionGroup var format: FormatOptions
+
+  func validate() throws {
+    if paths.isEmpty || heldOut.isEmpty { throw ValidationError("Please name texts with --text and --held-out.") }
+    if let threads, !(1...256).contains(threads) { throw ValidationError("Please give --threads a number from 1 to 256.") }
+  }
+
+  func run() async throws {
+    var plan = preset == .paper ? CapacityPlan.paper : .quick
+    if let states, let first = plan.sizes.first {
+      plan.sizes = states.values.map {
+        CapacityPlan.Size(layers: first.layers, width: first.width, headWidth: first.headWidth, state: $0)
+      }
+    }
+    if let trained { plan.trained = trained.values }
+    if let tokens = tokens?.values.first { plan.tokens = tokens }
+    if let longest = longest?.values.last {
+      plan.longest = longest
+      plan.recallLengths = CapacityPlan.quarterOctaves(from: 256, to: longest)
+    }
+    // Relative to where the command runs, and told from the names of models.
+    let folder = output.hasPrefix("/") ? output : "./\(output)"
+    let measurement = try CapacityMeasurement(
+      plan: plan, text: paths, heldOut: TextFiller(heldOut), heldOutName: heldOut.joined(separator: " "), work: "\(folder)/models")
+    let subject = LabSubject(streams: min(threads ?? Processors.available, plan.sizes.count))
+    try await LabRunning(folder: output, seed: seed, resumes: resume, json: format.json).run(
+      measurement, on: subject, columns: ["series", "length", "samples", "accuracy", "low", "high"],
+      more: [
+        ("stages", ["state_floats", "seed", "trained", "inside", "outside", "forgets"]),
+        ("points", ["state_floats", "seed", "forget", "recall", "seconds"]),
+        ("fits", ["quantity", "law", "r_squared", "leave_one_size_out", "points"]),
+      ])
+  }
+}

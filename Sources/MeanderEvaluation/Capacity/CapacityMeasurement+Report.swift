@@ -1,0 +1,97 @@
+import MeanderFiles
+import MeanderTasks
+
+extension CapacityMeasurement {
+  /// Rows of recall by length, a point for each model, and where the plan means to fit them, the three laws of each quantity.
+  package func report(_ outcomes: [JSON?]) -> [(String, JSON)] {
+    let models = outcomes.compactMap { $0 }
+    var rows: [JSON] = []
+    var points: [JSON] = []
+    for model in models {
+      let floats = model["state_floats"]?.integer ?? 0
+      let name = "\(Figure.compact(Double(floats))) floats, seed \(model["seed"]?.integer ?? 0)"
+      for row in model["recall_rows"]?.array ?? [] {
+        guard let members = row.object?.members else { continue }
+        rows.append(JSON(members.map { ($0.key, $0.key == "series" ? .string(name) : $0.value) }))
+      }
+      let stages = model["stages"]?.array ?? []
+      // Forgetting from some length on means that every longer one forgets as well.
+      let kept = stages.lastIndex { $0["forgets"]?.bool != true }
+      let first = kept.map { $0 + 1 } ?? 0
+      let forget = stages.indices.contains(first) ? stages[first]["trained"] : nil
+      points.append(
+        JSON([
+          ("state_floats", JSON(floats)), ("seed", model["seed"] ?? .null), ("forget", forget ?? .null),
+          // Shorter lengths than the first were not tried, nor longer ones than the last.
+          ("forget_is_censored", .bool(first == 0 || forget == nil)), ("recall", model["recall"] ?? .null),
+          ("recall_is_censored", model["recall_is_censored"] ?? .null), ("seconds", model["seconds"] ?? .null),
+        ]))
+    }
+    var members: [(String, JSON)] = [("results", .array(rows)), ("points", .array(points)), ("stages", .array(stages(models)))]
+    var fits: [JSON] = []
+    var panels: [JSON] = []
+    for (quantity, published) in [("forget", Self.publishedForget), ("recall", Self.publishedRecall)] {
+      let measured = points.compactMap { point -> ScalingLaw.Point? in
+        guard point["\(quantity)_is_censored"]?.bool == false, let floats = point["state_floats"]?.double,
+          let length = point[quantity]?.double, length > 0
+        else { return nil }
+        return ScalingLaw.Point(size: floats / 1e6, length: length)
+      }
+      let laws = plan.fits ? ScalingLaw.allCases.compactMap { $0.fit(measured) } : []
+      fits += laws.map { Self.json($0, quantity, measured) }
+      if !measured.isEmpty { panels.append(panel(quantity, measured, laws, published)) }
+    }
+    members.append(("fits", .array(fits)))
+    members.append(("panels", .array(panels)))
+    return members
+  }
+
+  /// The published fits (arXiv 2410.07145), in tokens; state in millions of floats.
+  private static func publishedForget(_ size: Double) -> Double { 1000 * ScalingLaw.linear.length(at: size, [5.172, -4.469]) }
+  private static func publishedRecall(_ size: Double) -> Double {
+    1000 * ScalingLaw.exponential.length(at: size, [4.756, 0.3111540, -0.742])
+  }
+
+  private func stages(_ models: [JSON]) -> [JSON] {
+    models.flatMap { model in
+      (model["stages"]?.array ?? []).map { stage in
+        JSON([("state_floats", model["state_floats"] ?? .null), ("seed", model["seed"] ?? .null)]
+          + ["trained", "inside", "outside", "forgets"].map { ($0, stage[$0] ?? .null) })
+      }
+    }
+  }
+
+  private static func json(_ fit: ScalingLaw.Fit, _ quantity: String, _ points: [ScalingLaw.Point]) -> JSON {
+    JSON([
+      ("quantity", .string(quantity)), ("law", .string(fit.law.rawValue)), ("constants", .array(fit.constants.map { JSON($0) })),
+      ("r_squared", JSON(fit.explained)), ("leave_one_size_out", fit.law.leaveOneOut(points).map { JSON($0) } ?? .null),
+      ("points", JSON(points.count)),
+    ])
+  }
+
+  /// Points, laws with their bands, and the published law beside them, where it says more than nothing.
+  private func panel(
+    _ quantity: String, _ points: [ScalingLaw.Point], _ laws: [ScalingLaw.Fit], _ published: (Double) -> Double
+  ) -> JSON {
+    let sizes = points.map(\.size)
+    let low = (sizes.min() ?? 0.01) / 1.2
+    let high = (sizes.max() ?? 1) * 1.2
+    let grid = (0...40).map { low + (high - low) * Double($0) / 40 }
+    var series: [(String, [JSON])] = [
+      ("measured", points.sorted { $0.size < $1.size }.map { ReportPanel.point($0.size, $0.length) })
+    ]
+    for fit in laws {
+      series.append(
+        (fit.law.rawValue, grid.filter { fit.length(at: $0) > 1 }.map { size in
+          let band = fit.law.band(points, at: size)
+          return ReportPanel.point(size, fit.length(at: size), low: band.map { max(1, $0.lowerBound) }, high: band.map { max(1, $0.upperBound) })
+        }))
+    }
+    let theirs = grid.filter { published($0) > 1 }.map { ReportPanel.point($0, published($0)) }
+    if !theirs.isEmpty { series.append(("published, tokens", theirs)) }
+    return ReportPanel(
+      title: quantity == "forget" ? "training length from which it forgets" : "longest length recalled", horizontal: "state, millions of floats",
+      vertical: "length, bytes", isLogarithmic: (false, true), series: series
+    ).json
+  }
+}

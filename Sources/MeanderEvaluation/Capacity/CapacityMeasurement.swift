@@ -1,0 +1,157 @@
+import Meander
+import MeanderErrors
+import MeanderFiles
+import MeanderKernels
+import MeanderTasks
+import MeanderTraining
+import Synchronization
+
+/// `lab capacity`: how much a state can hold, and from which training length on it learns to forget (Stuffed Mamba's experiment).
+///
+/// Models of growing state are trained on text with pass keys mixed in, each over longer and longer training lengths. T_forget is the
+/// shortest training length from which the loss up to the longest position stays below twice the largest within the training length.
+/// T_recall is the longest context, on a grid of quarter octaves, before the first at which fewer than 95 % of keys are given back, at
+/// the longest training length.
+package struct CapacityMeasurement: Measurement {
+  package static let name = "capacity"
+
+  package let plan: CapacityPlan
+  package let text: [String]
+  package let heldOut: TextFiller
+  package let heldOutName: String
+  /// Where models and checkpoints are kept.
+  package let work: String
+
+  package init(plan: CapacityPlan, text: [String], heldOut: TextFiller, heldOutName: String, work: String) throws {
+    guard plan.streams * plan.longest <= heldOut.byteCount else {
+      throw MeanderError(
+        .badRequest, "\(plan.streams) streams of \(plan.longest) bytes are more than the \(heldOut.byteCount) bytes held out",
+        at: heldOutName, remedy: "Give more held-out text.")
+    }
+    self.plan = plan
+    self.text = text
+    self.heldOut = heldOut
+    self.heldOutName = heldOutName
+    self.work = work
+  }
+
+  package var title: String { "Capacity: forgetting and recall by size of the state" }
+  package var settings: [(String, JSON)] {
+    [
+      ("text", JSON(text)), ("held_out", .string(heldOutName)), ("trained_lengths", .array(plan.trained.map { JSON($0) })),
+      ("tokens_a_length", JSON(plan.tokens)), ("longest", JSON(plan.longest)), ("streams", JSON(plan.streams)),
+      ("keys_a_length", JSON(plan.samples)), ("length_unit", .string("bytes")),
+    ]
+  }
+
+  private var models: [(size: CapacityPlan.Size, seed: Int)] {
+    plan.sizes.flatMap { size in (1...max(1, plan.seeds)).map { (size, $0) } }
+  }
+
+  package var units: [MeasurementUnit] {
+    models.map { MeasurementUnit("\($0.size.name)/\($0.seed)", bytes: plan.trained.count * plan.tokens) }
+  }
+
+  package func measure(_ unit: Int, on stream: LabStream) async throws -> JSON {
+    let (size, seed) = models[unit]
+    let clock = ContinuousClock()
+    let start = clock.now
+    var stages: [JSON] = []
+    var recall: (length: Int, rows: [JSON]) = (0, [])
+    var before: String?
+    let engine = try Engine(threads: 1)
+    for length in plan.trained {
+      let folder = "\(work)/\(size.name)-\(seed)/\(length)"
+      if FileStatus("\(folder)/model.safetensors") == nil {
+        let recipe = plan.recipe(
+          size, length: length, seed: seed + Int(clamping: stream.seed), text: text, start: before, output: folder)
+        try await Self.train(Recipe(recipe, path: "recipe.json"), meter: stream.meter)
+      }
+      before = folder
+      let model = try await Model.load(folder, engine: engine)
+      let own = LabStream(LabSubject([model]), seed: stream.seed)
+      let loss = try await loss(own)
+      stages.append(Self.stage(loss, trained: length))
+      if length == plan.trained.last { recall = try await self.recall(own) }
+    }
+    let elapsed = clock.now - start
+    return JSON([
+      ("state_floats", JSON(size.stateFloats)), ("seed", JSON(seed)), ("stages", .array(stages)), ("recall", JSON(recall.length)),
+      ("recall_is_censored", .bool(recall.length == plan.recallLengths.last)), ("recall_rows", .array(recall.rows)),
+      ("seconds", JSON(Double(elapsed.components.seconds))),
+    ])
+  }
+
+  /// Trains on a thread of its own, so that none of those that tasks share is held for hours. Throws `.cancelled`, with a checkpoint
+  /// behind it, where the task was.
+  private static func train(_ recipe: Recipe, meter: Meter) async throws {
+    let isCancelled = CancelFlag()
+    let thread = try TurnThread()
+    let finished = try await withTaskCancellationHandler {
+      try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Bool, any Error>) in
+        thread.add {
+          continuation.resume(
+            with: Result {
+              let run = try TrainingRun(recipe, threads: 1, resumes: true)
+              let ending = try run.run(shouldStop: { isCancelled.isSet }, visit: { meter.add($0.tokens) })
+              return ending == .finished
+            })
+          return true
+        }
+      }
+    } onCancel: {
+      isCancelled.set()
+    }
+    guard finished else { throw MeanderError(.cancelled, "the training was interrupted", at: recipe.output) }
+  }
+
+  /// Streams of held-out text to the longest position.
+  private func loss(_ stream: LabStream) async throws -> [StreamLoss] {
+    let measurement = try LossMeasurement(
+      text: heldOut, textName: heldOutName, streams: plan.streams, length: plan.longest, resets: [nil])
+    var losses: [StreamLoss] = []
+    for unit in 0..<plan.streams {
+      if let loss = StreamLoss(try await measurement.measure(unit, on: stream)) { losses.append(loss) }
+    }
+    return losses
+  }
+
+  private static func stage(_ losses: [StreamLoss], trained: Int) -> JSON {
+    let buckets = losses.map(\.bits.count).max() ?? 0
+    let means = (0..<buckets).map { bucket -> Double in
+      let values = losses.compactMap { $0.bitsPerByte(bucket) }
+      return values.reduce(0, +) / Double(max(1, values.count))
+    }
+    let inside = means.indices.filter { StreamLoss.end($0) <= trained }.map { means[$0] }.max() ?? 0
+    let outside = means.indices.filter { StreamLoss.end($0) > trained }.map { means[$0] }.max() ?? 0
+    return JSON([
+      ("trained", JSON(trained)), ("inside", JSON(inside)), ("outside", JSON(outside)), ("forgets", .bool(outside < 2 * inside)),
+      ("loss", .array(means.map { JSON($0) })),
+    ])
+  }
+
+  /// The longest length before the first failure, and a row for each that was asked.
+  private func recall(_ stream: LabStream) async throws -> (length: Int, rows: [JSON]) {
+    var reached = 0
+    var rows: [JSON] = []
+    for length in plan.recallLengths {
+      let measurement = RecallMeasurement(
+        series: [RecallSeries("landmark", PasskeyTask(wordings: [.landmark], trailingSpace: 0, opening: 0))], lengths: [length],
+        samples: plan.samples, depths: .uniform, filler: heldOut)
+      var outcomes: [JSON] = []
+      for unit in 0..<plan.samples { outcomes.append(try await measurement.measure(unit, on: stream)) }
+      let row = JSON(measurement.report(outcomes))["results"]?.array?.first ?? .null
+      rows.append(row)
+      guard row["accuracy"]?.double ?? 0 > 0.95 else { break }
+      reached = length
+    }
+    return (reached, rows)
+  }
+}
+
+/// A mark that one thread sets and another reads.
+private final class CancelFlag: Sendable {
+  private let value = Atomic(false)
+  var isSet: Bool { value.load(ordering: .relaxed) }
+  func set() { value.store(true, ordering: .relaxed) }
+}

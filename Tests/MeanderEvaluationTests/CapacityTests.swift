@@ -1,0 +1,59 @@
+import Meander
+import MeanderErrors
+import MeanderEvaluation
+import MeanderFiles
+import MeanderTasks
+import MeanderTestSupport
+import Synchronization
+import Testing
+
+/// `lab capacity`, as small as it goes.
+@Suite struct CapacityTests {
+  private let folder = TemporaryFolder()
+
+  private func measurement(_ work: String) throws -> CapacityMeasurement {
+    var text = logFiller.run(TaskGenerator(seed: 4))
+    try AtomicFile.write(folder("train.txt"), bytes: try text.next(40_000))
+    try AtomicFile.write(folder("held-out.txt"), bytes: try text.next(20_000))
+    var plan = CapacityPlan.quick
+    plan.sizes = [4, 8].map { CapacityPlan.Size(layers: 1, width: 16, headWidth: 16, state: $0) }
+    plan.trained = [128, 256]
+    plan.tokens = 2048
+    plan.batch = 2
+    plan.longest = 1024
+    plan.streams = 2
+    plan.samples = 2
+    plan.recallLengths = [256, 300]
+    return try CapacityMeasurement(
+      plan: plan, text: [folder("train.txt")], heldOut: TextFiller([folder("held-out.txt")]), heldOutName: "held-out.txt",
+      work: folder(work))
+  }
+
+  @Test func trainsMeasuresAndGoesOn() async throws {
+    let whole = MeasurementRun(try measurement("a"), LabSubject(streams: 2), seed: 1, folder: folder("whole"))
+    let report = try await whole.run().report
+    let points = report["points"]?.array ?? []
+    #expect(points.compactMap { $0["state_floats"]?.integer } == [32 * 4 + 3 * (32 + 8), 32 * 8 + 3 * (32 + 16)])
+    #expect(report["stages"]?.array?.count == 4)
+    #expect(report["stages"]?.array?.allSatisfy { $0["inside"]?.double ?? 0 > 0.5 } == true)
+    #expect(report["fits"]?.array?.isEmpty == true, "a smoke run fits nothing")
+    // Stopped in the middle of the first training, and gone on with: the same models, so the same report but for the time it took.
+    let parts = MeasurementRun(try measurement("b"), LabSubject(streams: 1), seed: 1, folder: folder("parts"))
+    let isStopping = Atomic<Bool>(false)
+    let stopped = try await parts.run(shouldStop: { isStopping.load(ordering: .relaxed) }) {
+      if $0.bytes > 0 { isStopping.store(true, ordering: .relaxed) }
+    }
+    #expect(!stopped.isComplete)
+    let resumed = MeasurementRun(
+      try measurement("b"), LabSubject(streams: 1), seed: 1, folder: folder("parts"), resumes: true)
+    let again = try await resumed.run().report
+    #expect(again["stages"]?.write() == report["stages"]?.write())
+    #expect(again["results"]?.write() == report["results"]?.write())
+  }
+
+  @Test func quarterOctavesGoUpByTheFourthRootOfTwo() {
+    #expect(CapacityPlan.quarterOctaves(from: 256, to: 600) == [256, 304, 362, 431, 512])
+    #expect(CapacityPlan.paper.sizes.map(\.stateFloats).min() ?? 0 < 470_000)
+    #expect(CapacityPlan.paper.sizes.map(\.stateFloats).max() ?? 0 > 2_000_000)
+  }
+}
