@@ -61,6 +61,12 @@ final class StreamRun {
         .mismatch, "the snapshot was taken with --emit \(emitted), and this run has --emit \(options.emit)",
         at: options.snapshot, remedy: "Give --emit \(emitted), or start anew without --resume.")
     }
+    let mixed: StreamCommand.Mixture = record.mixture == nil ? .none : .ngram
+    guard mixed == options.mix else {
+      throw MeanderError(
+        .mismatch, "the snapshot was taken with --mix \(mixed), and this run has --mix \(options.mix)",
+        at: options.snapshot, remedy: "Give --mix \(mixed), or start anew without --resume.")
+    }
   }
 
   /// Reads to the end, or to the first interrupt.
