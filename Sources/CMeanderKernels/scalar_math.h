@@ -23,15 +23,17 @@ static inline float float_of(uint32_t bits) {
   return x;
 }
 
-static inline float scalar_exp_of_rest(float x, float k) {
+static inline float scalar_exp_of_rest_less_one(float x, float k) {
   float r = fmaf(k, -EXP_LN2_HIGH, x);
   r = fmaf(k, -EXP_LN2_LOW, r);
   float q = fmaf(EXP_Q4, r, EXP_Q3);
   q = fmaf(q, r, EXP_Q2);
   q = fmaf(q, r, EXP_Q1);
   q = fmaf(q, r, EXP_Q0);
-  return fmaf(r * r, q, r) + 1.0f;
+  return fmaf(r * r, q, r);
 }
+
+static inline float scalar_exp_of_rest(float x, float k) { return scalar_exp_of_rest_less_one(x, k) + 1.0f; }
 
 static inline float scalar_power_of_two(float magic_sum) { return float_of((bits_of(magic_sum) + 127) << 23); }
 
@@ -42,6 +44,16 @@ static inline float scalar_exp(float x) {
   float half = fmaf(k, 0.5f, EXP_MAGIC);
   float rest = (k - (half - EXP_MAGIC)) + EXP_MAGIC;
   return scalar_exp_of_rest(x, k) * scalar_power_of_two(half) * scalar_power_of_two(rest);
+}
+
+static inline float scalar_exp_less_one(float x) {
+  x = x > EXP_HIGH ? EXP_HIGH : x;
+  x = x < EXP_LOW ? EXP_LOW : x;
+  float k = fmaf(x, EXP_LOG2E, EXP_MAGIC) - EXP_MAGIC;
+  float half = fmaf(k, 0.5f, EXP_MAGIC);
+  float rest = (k - (half - EXP_MAGIC)) + EXP_MAGIC;
+  float power = scalar_power_of_two(half) * scalar_power_of_two(rest);
+  return fmaf(power, scalar_exp_of_rest_less_one(x, k), power - 1.0f);
 }
 
 static inline float scalar_log1p(float u) {

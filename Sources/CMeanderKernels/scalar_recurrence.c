@@ -84,9 +84,12 @@ void meander_scalar_channel_scan(const meander_channel_scan *job, size_t first_c
       float x = job->x[token * job->x_stride + channel], d = job->dt[token * job->dt_stride + channel], y = 0;
       const float u = job->insertion * d * x, s = job->rate_scale * d;
       for (size_t n = 0; n < job->state_size; n++) {
-        float *h = job->state + n * job->state_stride + channel;
-        float decay = scalar_exp(fmaf(s, job->rate[n * job->rate_stride + channel], job->log_retention));
-        *h = fmaf(job->b[token * job->b_stride + n], u, decay * *h);
+        float *h = job->state + n * job->state_stride + channel, *low = job->rest + n * job->rest_stride + channel;
+        float loss = scalar_exp_less_one(fmaf(s, job->rate[n * job->rate_stride + channel], job->log_retention));
+        float change = fmaf(loss, *h, job->b[token * job->b_stride + n] * u) + fmaf(loss, *low, *low);
+        float sum = *h + change, moved = sum - *h;
+        *low = (*h - (sum - moved)) + (change - moved);
+        *h = sum;
         if (token >= skipped) y = fmaf(job->c[(token - skipped) * job->c_stride + n], *h, y);
       }
       if (token >= skipped)

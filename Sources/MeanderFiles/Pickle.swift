@@ -115,8 +115,12 @@ struct Pickle {
     case .tuple2: pushTuple(try pop(2))
     case .tuple3: pushTuple(try pop(3))
     case .emptyList: stack.append(.list)
-    case .append: try appendToList(try pop(1))
-    case .appends: try appendToList(try popToMark())
+    case .append:
+      _ = try pop(1)
+      try requireList()
+    case .appends:
+      _ = try popToMark()
+      try requireList()
     case .emptyDictionary: pushDictionary()
     case .setItem: try setItems(try pop(2))
     case .setItems: try setItems(try popToMark())
@@ -200,8 +204,9 @@ struct Pickle {
     dictionaries.append([])
   }
 
-  /// What lists hold says nothing about the tensors.
-  private func appendToList(_: [Value]) throws {
+  /// What lists hold says nothing about the tensors. (It takes no popped values: a method that does not mutate holds a
+  /// copy of the machine while its arguments are computed, and popping would then copy the whole stack each time.)
+  private func requireList() throws {
     guard case .list? = stack.last else { throw failure("something is appended to what is no list") }
   }
 

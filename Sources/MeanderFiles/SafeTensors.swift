@@ -39,9 +39,16 @@ enum SafeTensors {
         .badData,
         "the header claims \(declared) bytes; \(bytes.count - 8) are there, and \(largestHeader) is the limit",
         at: "\(bytes.path), byte 0",
-        remedy: "The file is cut short or is not a safetensors file; fetch it again.")
+        remedy: isPointer(bytes)
+          ? "This is what Git LFS keeps in place of a large file; fetch the file itself with `git lfs pull`."
+          : "The file is cut short or is not a safetensors file; fetch it again.")
     }
     return 8..<8 + Int(declared)
+  }
+
+  private static func isPointer(_ bytes: FileBytes) -> Bool {
+    let start = Array("version https://git-lfs".utf8)
+    return bytes.count >= start.count && bytes.copy(0..<start.count) == start
   }
 
   private static func readMetadata(_ value: JSON, _ path: String) throws -> [String: String] {
@@ -79,9 +86,14 @@ enum SafeTensors {
       throw failure("its shape must be a list of sizes whose product fits 63 bits")
     }
     guard let ends = fields["data_offsets"]?.array, ends.count == 2, let begin = ends[0].integer,
-      let end = ends[1].integer, begin >= 0, begin <= end, end <= bytes.count - dataStart
+      let end = ends[1].integer, begin >= 0, begin <= end
     else {
-      throw failure("its data_offsets must be two offsets in order, at most \(bytes.count - dataStart)")
+      throw failure("its data_offsets must be two offsets in order")
+    }
+    guard end <= bytes.count - dataStart else {
+      throw MeanderError(
+        .badData, "it should end \(end) bytes after the header, where \(bytes.count - dataStart) are", at: place,
+        remedy: "The file is cut short; fetch it again.")
     }
     guard end - begin == entry.byteCount else {
       throw failure(

@@ -29,6 +29,7 @@ package enum Signals {
   package static func install(secondInterruptExits: Bool = true) throws {
     endsOnSecond.store(secondInterruptExits, ordering: .relaxed)
     if wakeDescriptor >= 0 { return }
+    keepStandardNumbers()
     var ends: [CInt] = [-1, -1]
     guard pipe(&ends) == 0 else {
       throw MeanderError(.inputOutput, "no pipe can be opened", cause: Errno(rawValue: errno))
@@ -57,6 +58,14 @@ package enum Signals {
     signal(SIGXFSZ, SIG_IGN)
     // Whoever started this process may have left them blocked.
     pthread_sigmask(SIG_UNBLOCK, &handled, nil)
+  }
+
+  /// Whoever closed a standard stream before starting this process must not find a file of ours under its number: it
+  /// is opened the wrong way round, so that reading and writing fail as they would have.
+  private static func keepStandardNumbers() {
+    for number in STDIN_FILENO...STDERR_FILENO where fcntl(number, F_GETFD) < 0 {
+      _ = open("/dev/null", number == STDIN_FILENO ? O_WRONLY : O_RDONLY)
+    }
   }
 
   private static func handle(_ signal: CInt) {

@@ -131,7 +131,8 @@ package final class Workspace: @unchecked Sendable {
   init(maximumTokens: Int, floats: Int, vocabulary: Int) {
     self.maximumTokens = max(1, maximumTokens)
     logitRows = max(1, min(self.maximumTokens, Self.logitBytes / (4 * vocabulary)))
-    arena = Arena(byteCount: 4 * (floats + logitRows * (vocabulary + 16)) + (64 << 10))
+    // Most jobs ask for no more than one row of logits, and take up no memory for the others.
+    arena = Arena(reserving: 4 * (floats + logitRows * (vocabulary + 16)) + (64 << 10))
   }
 
   package var byteCount: Int { arena.byteCount }

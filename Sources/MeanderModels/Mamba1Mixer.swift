@@ -70,11 +70,13 @@ package struct Mamba1Mixer: Mixer {
 
   private static let window = 0
   private static let recurrence = 1
+  private static let rest = 2
 
   package func declareState(in layout: inout StateLayout, layer: String) -> [StateRegion] {
     [
       layout.append("\(layer).conv", .f32, [sizes.convolutionWidth, sizes.inner]),
       layout.append("\(layer).ssm", .f32, [sizes.stateSize, sizes.inner]),
+      layout.append("\(layer).rest", .f32, [sizes.stateSize, sizes.inner]),
     ]
   }
 
@@ -90,7 +92,7 @@ package struct Mamba1Mixer: Mixer {
     let mixed = operations.channelScan(
       x: x, dt: dt, rate: rate, b: selected.columns(rank..<rank + size),
       c: read.rows(read.rows - outputs..<read.rows), skip: skip, state: state.matrix(Self.recurrence),
-      transform: state.gates.first ?? .identity, outputs: outputs)
+      rest: state.matrix(Self.rest), transform: state.gates.first ?? .identity, outputs: outputs)
     guard outputs > 0 else { return residual }
     let gate = operations.project(input.suffix(outputs), outputProjection)
     return operations.project(operations.multiplySilu(mixed, gate: gate), outProjection, addingTo: residual)

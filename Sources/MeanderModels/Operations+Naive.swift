@@ -32,15 +32,17 @@ extension Operations {
   }
 
   func naiveScan(
-    x: Matrix, dt: Matrix, rate: Matrix, b: Matrix, c: Matrix, skip: Matrix, state: Matrix, gate: ChannelGate, into y: Matrix
+    x: Matrix, dt: Matrix, rate: Matrix, b: Matrix, c: Matrix, skip: Matrix, state: Matrix, rest: Matrix, gate: ChannelGate,
+    into y: Matrix
   ) {
     let outputs = y.rows
-    var h = state.doubles
+    var h = zip(state.doubles, rest.doubles).map { $0 + $1 }
     let unread = [Double](repeating: 0, count: (x.rows - outputs) * b.columns)
     let result = Naive.channelScan(
       x: x.doubles, dt: dt.doubles, rate: rate.doubles, b: b.doubles, c: unread + c.doubles, skip: skip.doubles,
       state: &h, gate: gate, tokens: x.rows)
     state.copy(from: h)
+    rest.copy(from: zip(h, state.doubles).map { $0 - $1 })
     y.copy(from: Array(result.suffix(outputs * x.columns)))
   }
 }

@@ -42,7 +42,8 @@ extension Operations {
     return y
   }
 
-  /// The selective scan of Mamba-1, outputs × I; the state (N × I) moves on by all T tokens.
+  /// The selective scan of Mamba-1, outputs × I; the state (N × I, with what fp32 cannot hold of it in `rest`) moves on by all
+  /// T tokens.
   ///
   /// - Parameters:
   ///   - x, dt: T × I; dt after softplus.
@@ -52,8 +53,8 @@ extension Operations {
   ///   - skip: D, 1 × I.
   ///   - transform: the gate transform of all channels; dt is overwritten where it scales or filters time steps.
   package func channelScan(
-    x: Matrix, dt: Matrix, rate: Matrix, b: Matrix, c: Matrix, skip: Matrix, state: Matrix, transform: GateTransform,
-    outputs: Int
+    x: Matrix, dt: Matrix, rate: Matrix, b: Matrix, c: Matrix, skip: Matrix, state: Matrix, rest: Matrix,
+    transform: GateTransform, outputs: Int
   ) -> Matrix {
     let y = arena.matrix(rows: outputs, columns: x.columns)
     tape?.block("Mamba-1's scan")
@@ -64,10 +65,10 @@ extension Operations {
     switch form {
     case .scan, .chunk:
       kernels.channelScan(
-        x: x, dt: dt, rate: rate, b: b, c: outputs > 0 ? c : nil, skip: skip, state: state, gate: gate, outputs: outputs,
-        into: outputs > 0 ? y : nil)
+        x: x, dt: dt, rate: rate, b: b, c: outputs > 0 ? c : nil, skip: skip, state: state, rest: rest, gate: gate,
+        outputs: outputs, into: outputs > 0 ? y : nil)
     case .naive:
-      naiveScan(x: x, dt: dt, rate: rate, b: b, c: c, skip: skip, state: state, gate: gate, into: y)
+      naiveScan(x: x, dt: dt, rate: rate, b: b, c: c, skip: skip, state: state, rest: rest, gate: gate, into: y)
     }
     return y
   }

@@ -21,12 +21,15 @@ package enum Registry {
     Automatic.self,
   ]
 
-  /// The architecture that `configuration` describes. Throws `.unsupported`, naming what it says and what is known.
+  /// The architecture that `configuration` describes. Throws `.unsupported`, naming what it says and what
+  /// is known, and `.badData` where it says nothing.
   static func architecture(for configuration: JSON, file: String) throws -> any Architecture.Type {
     if let found = architectures.first(where: { $0.recognizes(configuration) }) { return found }
     let said = configuration["model_type"]?.string ?? configuration["architectures"]?.array?.first?.string
-    throw MeanderError(
-      .unsupported, said.map { "the architecture \"\($0)\" is not known" } ?? "no architecture is named", at: file,
-      remedy: "Known: \(architectures.map { $0.name }.joined(separator: ", ")).")
+    let known = "Known: \(architectures.map { $0.name }.joined(separator: ", "))."
+    guard let said else {
+      throw MeanderError(.badData, "no architecture is named by model_type", at: file, remedy: known)
+    }
+    throw MeanderError(.unsupported, "the architecture \"\(said)\" is not known", at: file, remedy: known)
   }
 }

@@ -26,6 +26,10 @@ package final class WeightReader {
   private var types: [String: ElementType] = [:]
   private var path = "the model"
   private var digest = Fingerprint()
+  /// How many numbers were read since the file's pages were last given back.
+  private var unreleased = 0
+  /// Pages of so many numbers at most lie in memory beside the packed weights.
+  private static let largestUnreleased = 2 << 20
 
   /// Bytes of all weights as they lie packed.
   private(set) var byteCount = 0
@@ -91,6 +95,7 @@ package final class WeightReader {
     case .store(let store):
       let values = try store.floats(name)
       digest.add(values)
+      release(store, after: values.count)
       byteCount += values.count * 4
       return values
     }
@@ -128,10 +133,19 @@ package final class WeightReader {
         let start = order[output] * inner
         try store.floats(name, start..<start + inner, into: &values)
         digest.add(values)
+        release(store, after: inner)
       }
       byteCount += packed.byteCount
       return Weight(packed, bias: picked)
     }
+  }
+
+  /// Gives back the file's pages every few megabytes: a file and its packed copy would together take twice the memory.
+  private func release(_ store: TensorStore, after count: Int) {
+    unreleased += count
+    guard unreleased >= Self.largestUnreleased else { return }
+    store.release()
+    unreleased = 0
   }
 
   /// Packed as bf16 where the file holds bf16 (exact), or where the products round to it anyway.

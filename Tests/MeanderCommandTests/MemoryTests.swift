@@ -1,4 +1,5 @@
 import Foundation
+import MeanderTestSupport
 import Testing
 
 /// Memory does not grow with what was read: 2 million tokens here, of which not the half could be kept unnoticed; 10
@@ -11,14 +12,65 @@ import Testing
       var input = [UInt8]()
       input.reserveCapacity(bytes + line.count)
       while input.count < bytes { input += line }
-      let result = try Command.run(["stream", "-m", "passkey", "--snapshot", "s"], in: scratch, input: .bytes(input))
-      #expect(result.status == 0, "\(result.errors)")
-      let words = try #require(result.errors.components(separatedBy: "peak RSS ").last?.split(separator: " "))
-      return try #require(Double(words[0])) * (words[1].hasPrefix("k") ? 1e3 : 1e6)
+      return try Self.peak("passkey", input, in: scratch)
     }
     let short = try peak(100_000)
     let isLong = ProcessInfo.processInfo.environment["MEANDER_LONG"] == "1"
     let long = try peak(isLong ? 10_000_000 : 2_000_000)
     #expect(long - short < (isLong ? 4 : 1) * 1_048_576)
+  }
+
+  /// Packed weights, a state, and 64 MiB at most, while loading too: the file's pages are no second copy of them.
+  @Test func isTheWeightsAndLittleMore() throws {
+    let scratch = try Scratch()
+    let weights = try Self.writeLargeModel(in: scratch)
+    let peak = try Self.peak("large", Array("some text and some more".utf8), in: scratch)
+    #expect(peak > Double(weights))
+    #expect(peak < Double(weights + 64 << 20), "\(peak) bytes for \(weights) of weights")
+  }
+
+  /// The highest resident memory of `meander stream` over `input`, in bytes.
+  private static func peak(_ model: String, _ input: [UInt8], in scratch: Scratch) throws -> Double {
+    let result = try Command.run(["stream", "-m", model, "--snapshot", "s"], in: scratch, input: .bytes(input))
+    #expect(result.status == 0, "\(result.errors)")
+    let words = try #require(result.errors.components(separatedBy: "peak RSS ").last?.split(separator: " "))
+    return try #require(Double(words[0])) * (["k": 1e3, "M": 1e6, "G": 1e9][words[1].prefix(1)] ?? 1)
+  }
+
+  /// A model of one layer whose vocabulary takes 100 MB, all zeros, which take no place on the disk.
+  private static func writeLargeModel(in scratch: Scratch) throws -> Int {
+    try FileManager.default.createDirectory(atPath: scratch.path("large"), withIntermediateDirectories: true)
+    try FileManager.default.copyItem(
+      atPath: Fixture.path("tokenizers/bpe-neox/tokenizer.json"), toPath: scratch.path("large/tokenizer.json"))
+    let (vocabulary, width, heads, inner, size) = (400_000, 64, 4, 128, 16)
+    try scratch.write(
+      "large/config.json",
+      Array(
+        """
+        {"model_type": "mamba2", "vocab_size": \(vocabulary), "hidden_size": \(width), "state_size": \(size),
+         "num_hidden_layers": 1, "num_heads": \(heads), "head_dim": 32, "expand": 2, "n_groups": 1, "conv_kernel": 4,
+         "tie_word_embeddings": true}
+        """.utf8))
+    let (layer, channels) = ("backbone.layers.0.", inner + 2 * size)
+    let shapes: [(String, [Int])] = [
+      ("backbone.norm_f.weight", [width]), (layer + "norm.weight", [width]),
+      (layer + "mixer.in_proj.weight", [inner + channels + heads, width]),
+      (layer + "mixer.conv1d.weight", [channels, 1, 4]), (layer + "mixer.conv1d.bias", [channels]),
+      (layer + "mixer.A_log", [heads]), (layer + "mixer.dt_bias", [heads]), (layer + "mixer.D", [heads]),
+      (layer + "mixer.norm.weight", [inner]), (layer + "mixer.out_proj.weight", [width, inner]),
+      ("backbone.embeddings.weight", [vocabulary, width]),
+    ]
+    var end = 0
+    let fields = shapes.map { name, shape in
+      let start = end
+      end += shape.reduce(4, *)
+      return "\"\(name)\": {\"dtype\": \"F32\", \"shape\": \(shape), \"data_offsets\": [\(start), \(end)]}"
+    }
+    let header = Array("{\(fields.joined(separator: ", "))}".utf8)
+    let length = (0..<8).map { UInt8(header.count >> (8 * $0) & 0xFF) }
+    try scratch.write("large/model.safetensors", length + header)
+    let file = try #require(FileHandle(forWritingAtPath: scratch.path("large/model.safetensors")))
+    try file.truncate(atOffset: UInt64(8 + header.count + end))
+    return end
   }
 }

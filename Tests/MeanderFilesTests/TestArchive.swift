@@ -82,6 +82,7 @@ func little<Number: FixedWidthInteger>(_ value: Number) -> [UInt8] {
 struct TestPickle {
   private(set) var bytes: [UInt8] = [0x80, 2, UInt8(ascii: "}"), UInt8(ascii: "(")]
 
+  mutating func byte(_ byte: UInt8) { bytes.append(byte) }
   mutating func code(_ text: String) { bytes += Array(text.utf8) }
   mutating func name(_ name: String, of module: String) { code("c\(module)\n\(name)\n") }
   mutating func string(_ text: String) {

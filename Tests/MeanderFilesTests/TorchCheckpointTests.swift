@@ -121,9 +121,34 @@ private func refusal(of pickle: TestPickle, storages: [(key: String, data: [UInt
     #expect(refusal(of: built).contains("attributes"))
   }
 
+  /// A hostile pickle costs time and memory as its bytes do, however deep its stack or its containers.
+  @Test(.timeLimit(.minutes(1)), arguments: ["nested lists", "nested tuples", "marks", "references to references"])
+  func hostilePicklesEndQuickly(_ kind: String) {
+    let count = 300_000
+    var pickle = TestPickle()
+    switch kind {
+    case "nested lists":
+      pickle.code(String(repeating: "]", count: count) + String(repeating: "a", count: count - 1))
+    case "nested tuples":
+      pickle.code("]")
+      for _ in 0..<count { pickle.byte(0x85) }
+    case "marks": pickle.code(String(repeating: "](", count: count))
+    default:
+      pickle.code("]q\u{0}")
+      for _ in 0..<count / 4 {
+        pickle.code("h\u{0}h\u{0}")
+        pickle.byte(0x86)
+        pickle.code("q\u{0}")
+      }
+    }
+    _ = refusal(of: pickle)
+  }
+
   @Test func bareAndForeignFilesAreTold() {
     #expect(refusal(FileBytes([0x80, 2, 0x8A, 0x0A], path: "old.bin")).contains("before version 1.6"))
     #expect(refusal(FileBytes([], path: "empty.bin")).contains("too few"))
+    let pointer = Array("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n".utf8)
+    #expect(refusal(FileBytes(pointer, path: "pointer.bin")).contains("git lfs pull"))
     #expect(refusal(TestArchive([.init(name: "a/other", data: [])]).file()).contains("0 pickles"))
   }
 }

@@ -133,6 +133,7 @@ extension Double {
     let (pending, total) = (Doubles([Double](repeating: 0, count: 10)), Doubles([Double](repeating: 0, count: 10)))
     let (gates, y) = (Matrix(rows: 4096, columns: 30), Matrix(rows: 4096, columns: 80))
     let kernels = kernels(threads: 2)
+    var chunked = ChunkedScan(inputs)
     var generator = SeededGenerator(seed: 6)
     let numbers = generator.uniform(2 * 4096 * 80, in: -1...1)
     var expectedY: [Double] = []
@@ -143,6 +144,7 @@ extension Double {
       kernels.selectiveScan(
         x: Matrix(x, rows: 4096, columns: 80), b: inputs.b, c: inputs.c, gates: gates, skip: inputs.skip,
         state: inputs.state, groups: 1, outputs: 4096, into: y)
+      chunked.run(Matrix(x, rows: 4096, columns: 80), kernels)
       expectedY = Naive.selectiveScan(
         x: x.map(Double.init), dt: dt, b: b, c: c, heads: inputs.heads, skip: skip, state: &expected, groups: 1,
         tokens: 4096)
@@ -151,8 +153,44 @@ extension Double {
     for head in 0..<10 {
       let state = inputs.state.rows(head..<(head + 1)).array().map { Double($0) * pending[head].exponential }
       expectClose(state, Array(expected[(8 * head)..<(8 * head + 8)]), "state of head \(head)")
+      expectClose(chunked.state(of: head), Array(expected[(8 * head)..<(8 * head + 8)]), "chunked state of head \(head)")
       let places: [Int] = (0..<4096).map { $0 * 80 + 8 * head }
       expectClose(places.map { outputs[$0] }, places.map { expectedY[$0] }, "y of head \(head)")
+      let chunkedY = chunked.y.array().map(Double.init)
+      expectClose(places.map { chunkedY[$0] }, places.map { expectedY[$0] }, "chunked y of head \(head)")
     }
+  }
+}
+
+/// The chunked scan over the same inputs, call after call.
+private struct ChunkedScan {
+  let inputs: ScanCase.Inputs
+  let table: HeadTable
+  let steps: HeadSteps
+  let stored: Matrix
+  let pending: Doubles
+  let y: Matrix
+
+  init(_ inputs: ScanCase.Inputs) {
+    self.inputs = inputs
+    let (tokens, heads) = (inputs.dt.rows, inputs.heads.count)
+    table = HeadTable(inputs.heads)
+    steps = HeadSteps(
+      step: Matrix(rows: tokens, columns: heads), decay: Doubles([Double](repeating: 0, count: tokens * heads)))
+    stored = inputs.state.copied()
+    pending = Doubles([Double](repeating: 0, count: heads))
+    y = Matrix(rows: tokens, columns: heads * inputs.state.columns)
+  }
+
+  mutating func run(_ x: Matrix, _ kernels: Kernels) {
+    kernels.steps(inputs.dt, heads: table, total: nil, into: steps)
+    let chunks = ChunkScanInputs(
+      x: x, b: inputs.b, c: inputs.c, steps: steps, heads: table, skip: inputs.skip, groups: 1)
+    let scratch = Matrix(rows: 1, columns: chunks.scratchCount)
+    kernels.chunkScan(chunks, state: stored, pending: pending, boundaries: nil, scratch: scratch, into: y)
+  }
+
+  func state(of head: Int) -> [Double] {
+    stored.rows(head..<(head + 1)).array().map { Double($0) * pending[head].exponential }
   }
 }

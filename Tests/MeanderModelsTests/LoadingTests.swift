@@ -45,6 +45,34 @@ import Testing
     #expect(twin.fingerprint != other.fingerprint)
   }
 
+  /// F16 in three shards, under either style of configuration, is the model that its numbers in F32 are: the same bits.
+  @Test(arguments: ["config.json", "config_v4.json"])
+  func shardsOfHalvesAreWidenedExactly(configuration: String) throws {
+    let store = try TensorStore.open(Fixture.model("mamba2-tied"))
+    let (halves, whole) = (TemporaryFolder(), TemporaryFolder())
+    var writers = [SafeTensorsWriter(), SafeTensorsWriter(), SafeTensorsWriter()]
+    var single = SafeTensorsWriter()
+    var map: [(String, JSON)] = []
+    for (index, entry) in store.entries.values.sorted(by: { $0.name < $1.name }).enumerated() {
+      let values = try store.floats(entry.name).map { Float16($0) }
+      let bytes = values.flatMap { value in [UInt8(value.bitPattern & 0xFF), UInt8(value.bitPattern >> 8)] }
+      try writers[index % 3].add(entry.name, .f16, entry.shape, bytes: bytes)
+      try single.add(entry.name, entry.shape, floats: values.map { Float($0) })
+      map.append((entry.name, .string("model-\(index % 3).safetensors")))
+    }
+    for (index, writer) in writers.enumerated() { try writer.write(to: halves("model-\(index).safetensors")) }
+    let index = JSON([("weight_map", JSON(map))])
+    try AtomicFile.write(halves("model.safetensors.index.json"), bytes: index.write())
+    try single.write(to: whole("model.safetensors"))
+    let text = try Fixture.bytes("mamba2-tied/\(configuration)").copy()
+    for folder in [halves, whole] { try AtomicFile.write(folder("config.json"), bytes: text) }
+    let ids = (0..<70).map { Int32($0) }
+    let (one, other) = (try Harness(ModelFiles(folder: halves.path)), try Harness(ModelFiles(folder: whole.path)))
+    #expect(try one.logits(ids, cut: [5]).map(\.bitPattern) == other.logits(ids).map(\.bitPattern))
+    #expect(one.model.facts.storedType == "F16")
+    #expect(one.model.fingerprint == other.model.fingerprint)
+  }
+
   /// The same weights under a configuration that computes something else are another model; under one that
   /// says the same in other words, or what was not said, or something about training, they are the same.
   @Test(arguments: [

@@ -119,6 +119,8 @@ typedef struct {
   const float *skip;
   float *state;
   size_t state_stride;
+  float *rest;
+  size_t rest_stride;
   float *_Nullable y;
   size_t y_stride;
   size_t tokens, outputs, channels, state_size;

@@ -1,4 +1,6 @@
 // The selective scan of Mamba-1: every channel has N states of its own, each with its own decay; lanes are channels.
+// What a state gains or loses at a token is added to it with the rounding kept (Knuth's sum of two, in `rest`), so that
+// changes smaller than the grain of fp32 add up.
 
 INLINE void NAME(channel_vector)(const meander_channel_scan *job, size_t token, size_t channel, size_t count) {
   const bool whole = count == LANES, has_output = token >= job->tokens - job->outputs;
@@ -9,10 +11,14 @@ INLINE void NAME(channel_vector)(const meander_channel_scan *job, size_t token, 
   for (size_t n = 0; n < job->state_size; n++) {
     const float *rate = job->rate + n * job->rate_stride + channel;
     float *state = job->state + n * job->state_stride + channel;
-    vec decay = exp_(fma_(s, whole ? load(rate) : load_part(rate, count), splat(job->log_retention)));
-    vec h = decay * (whole ? load(state) : load_part(state, count));
-    h = fma_(splat(job->b[token * job->b_stride + n]), u, h);
+    float *rest = job->rest + n * job->rest_stride + channel;
+    vec loss = exp_less_one(fma_(s, whole ? load(rate) : load_part(rate, count), splat(job->log_retention)));
+    vec before = whole ? load(state) : load_part(state, count), low = whole ? load(rest) : load_part(rest, count);
+    vec change = fma_(loss, before, splat(job->b[token * job->b_stride + n]) * u) + fma_(loss, low, low);
+    vec h = before + change, moved = h - before;
+    low = (before - (h - moved)) + (change - moved);
     if (whole) store(state, h); else store_part(state, h, count);
+    if (whole) store(rest, low); else store_part(rest, low, count);
     if (has_output) y = fma_(splat(job->c[out * job->c_stride + n]), h, y);
   }
   if (!has_output) return;

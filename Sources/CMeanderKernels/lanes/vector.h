@@ -50,16 +50,18 @@ INLINE vec floats(ints v) { return __builtin_bit_cast(vec, v); }
 // 2^k of a sum k + 1.5·2²³, whose low bits hold the integer k.
 INLINE vec power_of_two(vec magic_sum) { return floats((bits(magic_sum) + 127) << 23); }
 
-// exp(r), |r| ≤ ln 2 / 2, after x = k·ln 2 + r.
-INLINE vec exp_of_rest(vec x, vec k) {
+// exp(r) - 1, |r| ≤ ln 2 / 2, after x = k·ln 2 + r.
+INLINE vec exp_of_rest_less_one(vec x, vec k) {
   vec r = fma_(k, splat(-EXP_LN2_HIGH), x);
   r = fma_(k, splat(-EXP_LN2_LOW), r);
   vec q = fma_(splat(EXP_Q4), r, splat(EXP_Q3));
   q = fma_(q, r, splat(EXP_Q2));
   q = fma_(q, r, splat(EXP_Q1));
   q = fma_(q, r, splat(EXP_Q0));
-  return fma_(r * r, q, r) + 1.0f;
+  return fma_(r * r, q, r);
 }
+
+INLINE vec exp_of_rest(vec x, vec k) { return exp_of_rest_less_one(x, k) + 1.0f; }
 
 // The power of two is applied in two halves, so that results below the smallest normal number round once.
 INLINE vec exp_(vec x) {
@@ -69,6 +71,17 @@ INLINE vec exp_(vec x) {
   vec half = fma_(k, splat(0.5f), splat(EXP_MAGIC));
   vec rest = (k - (half - EXP_MAGIC)) + EXP_MAGIC;
   return exp_of_rest(x, k) * power_of_two(half) * power_of_two(rest);
+}
+
+// exp(x) - 1, as good for small x as for large: 2^k·(exp(r) - 1) + (2^k - 1), the first of which is all where k is 0.
+INLINE vec exp_less_one(vec x) {
+  x = x > EXP_HIGH ? splat(EXP_HIGH) : x;
+  x = x < EXP_LOW ? splat(EXP_LOW) : x;
+  vec k = fma_(x, splat(EXP_LOG2E), splat(EXP_MAGIC)) - EXP_MAGIC;
+  vec half = fma_(k, splat(0.5f), splat(EXP_MAGIC));
+  vec rest = (k - (half - EXP_MAGIC)) + EXP_MAGIC;
+  vec power = power_of_two(half) * power_of_two(rest);
+  return fma_(power, exp_of_rest_less_one(x, k), power - 1.0f);
 }
 
 // log(1 + u), 0 ≤ u ≤ 1.

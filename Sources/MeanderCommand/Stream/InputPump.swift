@@ -20,8 +20,8 @@ struct InputPump {
   private var lastPiece: (start: ContinuousClock.Instant, count: Int)?
   private var reportsSeen = 0
   /// Pieces grow or shrink until one takes about a tenth of a second, so that progress and signals are never
-  /// far off.
-  private var pieceSize = 4096
+  /// far off, however slow the model.
+  private var pieceSize = 512
   private static let pieceSizes = 512...(1 << 16)
 
   static func standard() throws -> InputPump { InputPump(try .standardInput()) }

@@ -41,13 +41,18 @@ struct BenchCommand: AsyncParsableCommand {
 
   func run() async throws {
     let model = try await model.load(mitigations)
-    let base = try Session(model)
-    try await base.feed(ids: tokens(depth, step: 7919, model))
+    // Without a depth there is nothing to fork, and no second state to hold.
+    var base: Session?
+    if depth > 0 {
+      let warmed = try Session(model)
+      try await warmed.feed(ids: tokens(depth, step: 7919, model))
+      base = warmed
+    }
     var results: [BenchResult] = []
     if promptTokens > 0 {
       let prompt = tokens(promptTokens, step: 7919, model)
       results.append(
-        try await measure("pp\(promptTokens)", promptTokens, base) { session in
+        try await measure("pp\(promptTokens)", promptTokens, model, base) { session in
           try await session.feed(ids: prompt)
           _ = try await session.logits()
         })
@@ -55,7 +60,7 @@ struct BenchCommand: AsyncParsableCommand {
     if maxTokens > 0 {
       let next = tokens(maxTokens, step: 104_729, model)
       results.append(
-        try await measure("tg\(maxTokens)", maxTokens, base) { session in
+        try await measure("tg\(maxTokens)", maxTokens, model, base) { session in
           for id in next {
             try await session.feed(ids: [id])
             _ = try await session.logits()
@@ -71,13 +76,13 @@ struct BenchCommand: AsyncParsableCommand {
   }
 
   private func measure(
-    _ test: String, _ count: Int, _ base: Session, _ body: (Session) async throws -> Void
+    _ test: String, _ count: Int, _ model: Model, _ base: Session?, _ body: (Session) async throws -> Void
   ) async throws -> BenchResult {
     let clock = ContinuousClock()
     var speeds: [Double] = []
     for repetition in 0...repetitions {
       if Signals.interruptCount > 0 { throw Interrupted() }
-      let session = try await base.fork()
+      let session = try await base?.fork() ?? Session(model)
       let elapsed = try await clock.measure { try await body(session) }
       if repetition > 0 { speeds.append(Double(count) / elapsed.seconds) }
     }
