@@ -114,6 +114,7 @@ enum Examples {
     "plot": [
       .init(purpose: "a training run", line: "meander plot log.jsonl -o log.svg"),
       .init(purpose: "a measurement, on standard output", line: "meander plot report.json"),
+      .init(purpose: "two measurements in one picture", line: "meander plot report.json report.json -o both.svg"),
     ],
     "bench": [.init(purpose: "a quick look", line: "meander bench --prompt-tokens 64 --repetitions 2")],
   ]

@@ -35,6 +35,20 @@ import Testing
     #expect(depths.contains("length, bytes") && depths.contains(">25<") && depths.contains(">50<"))
   }
 
+  @Test func severalReportsAreOnePicture() throws {
+    func file(_ mitigations: String, _ value: String, _ name: String) -> FileBytes {
+      let text = #"{"mitigations": \#(mitigations), "results": [{"series": "text", "length": 128, \#(value)}]}"#
+      return FileBytes(Array(text.utf8), path: name)
+    }
+    let plain = file(#""none""#, #""bits_per_byte": 2.5"#, "a.json")
+    let cured = file(#"["reset:tokens=512"]"#, #""bits_per_byte": 2.4"#, "b.json")
+    let both = try Report.chart([plain, cured]).svg()
+    #expect(both.contains("no mitigation") && both.contains("reset:tokens=512") && both.contains("text: bits a byte"))
+    // Where mitigations, models and seeds are the same, files are told apart.
+    #expect(try Report.chart([plain, file(#""none""#, #""bits_per_byte": 2.4"#, "c.json")]).svg().contains("c.json"))
+    #expect(throws: MeanderError.self) { try Report.chart([plain, file(#""none""#, #""accuracy": 0.5"#, "d.json")]) }
+  }
+
   @Test(arguments: [
     #"{"results": [{"length": 128, "bits_per_byte": -1}]}"#, #"{"results": [{"length": 0, "accuracy": 1}]}"#,
     #"{"results": [{"length": 1, "accuracy": 1.5}]}"#,

@@ -37,6 +37,8 @@ package struct MeasurementReport {
   private let subtitle: String
   private let horizontal: String
   private let panels: [LinePanel]
+  /// What tells this report from others in one picture, the likeliest first: mitigations, model, seed, and the file.
+  private let labels: [String]
 
   /// Throws `.badData` where a row is not one, naming it.
   package init(_ json: JSON, path: String) throws {
@@ -61,6 +63,10 @@ package struct MeasurementReport {
     if let seed = json["seed"]?.integer { parts.append("seed \(seed)") }
     if json["complete"]?.bool == false { parts.append("not complete") }
     subtitle = parts.joined(separator: ", ")
+    let mitigations = json["mitigations"]?.array?.compactMap(\.string).joined(separator: " ")
+    labels = [
+      mitigations ?? "no mitigation", json["model"]?.string ?? "", json["seed"]?.integer.map { "seed \($0)" } ?? "", path,
+    ]
     panels = try (json["panels"]?.array ?? []).enumerated().map { try ReportPanel.panel($1, path: "\(path), panels[\($0)]") }
     horizontal = json["length_unit"]?.string.map { "length, \($0)" } ?? "length"
   }
@@ -89,8 +95,30 @@ package struct MeasurementReport {
     let cells = byDepth.isEmpty && Set(rows.compactMap(\.depth)).count > 1 ? rows : byDepth
     let heats = quantity == .accuracy
       ? cells.map(\.series).firstOnes.map { name in Chart.Panel.heat(heat(cells.filter { $0.series == name }, name)) } : []
-    let own = byDepth.isEmpty && !heats.isEmpty ? heats : [.lines(curves(names))] + heats
+    let own = byDepth.isEmpty && !heats.isEmpty ? heats : [.lines(curves(rows, names))] + heats
     return Chart(title: title, subtitle: subtitle, panels: own + panels.map { .lines($0) })
+  }
+
+  /// Several reports of one quantity in one picture: a panel for each series, a curve for each report in it, named by the first thing in
+  /// which they all differ. Throws `.badData` where they tell of different quantities.
+  package static func chart(_ reports: [MeasurementReport]) throws -> Chart {
+    guard let first = reports.first else { throw MeanderError(.badRequest, "there is no report to draw", at: "plot") }
+    if let other = reports.first(where: { $0.quantity != first.quantity }) {
+      throw MeanderError(
+        .badData, "this tells of \(other.quantity.text), \(first.labels[3]) of \(first.quantity.text)", at: other.labels[3],
+        remedy: "Draw them one by one.")
+    }
+    let place = first.labels.indices.first { place in Set(reports.map { $0.labels[place] }).count == reports.count } ?? 3
+    let panels = reports.flatMap { $0.rows.map(\.series) }.firstOnes.map { name -> Chart.Panel in
+      let rows = reports.map { report in report.rows.filter { $0.series == name } }
+      var panel = first.curves(rows.flatMap { $0 }, [""])
+      panel.title = name.isEmpty ? panel.title : "\(name): \(panel.title)"
+      panel.series = zip(reports, rows).enumerated().filter { !$1.1.isEmpty }.map { color, pair in
+        first.curve(pair.0.labels[place], pair.1, color)
+      }
+      return .lines(panel)
+    }
+    return Chart(title: first.title, subtitle: "\(reports.count) reports", panels: panels)
   }
 
   private func heat(_ rows: [Row], _ name: String) -> HeatPanel {
@@ -106,15 +134,15 @@ package struct MeasurementReport {
       values: values)
   }
 
-  private func curves(_ names: [String]) -> LinePanel {
+  private func curve(_ name: String, _ rows: [Row], _ color: Int) -> LinePanel.Series {
+    LinePanel.Series(
+      name, rows.sorted { $0.length < $1.length }.map { .init($0.length, $0.value, interval: $0.interval) }, style: .marked,
+      color: color)
+  }
+
+  private func curves(_ rows: [Row], _ names: [String]) -> LinePanel {
     let lengths = Set(rows.map(\.length)).sorted()
-    let series = names.enumerated().map { color, name in
-      LinePanel.Series(
-        name,
-        rows.filter { $0.series == name }.sorted { $0.length < $1.length }.map {
-          .init($0.length, $0.value, interval: $0.interval)
-        }, style: .marked, color: color)
-    }
+    let series = names.enumerated().map { color, name in curve(name, rows.filter { $0.series == name }, color) }
     let what = quantity.text
     let hasIntervals = rows.contains { $0.interval != nil }
     return LinePanel(

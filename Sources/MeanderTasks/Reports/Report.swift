@@ -19,4 +19,10 @@ package enum Report {
       .badData, "this is neither a training log nor a report", at: file.path,
       remedy: "A log has lines with \"step\", a report is an object with \"results\".")
   }
+
+  /// One picture of several reports, which must be of measurements; of one file, whatever it is.
+  package static func chart(_ files: [FileBytes]) throws -> Chart {
+    if files.count == 1 { return try chart(files[0]) }
+    return try MeasurementReport.chart(files.map { try MeasurementReport(try JSON.parse($0), path: $0.path) })
+  }
 }
