@@ -36,6 +36,7 @@ let package = Package(
     .executable(name: "meander", targets: ["MeanderCommand"]),
     .library(name: "MeanderModelPasskey", targets: ["MeanderModelPasskey"]),
     .library(name: "MeanderModelReader", targets: ["MeanderModelReader"]),
+    .library(name: "MeanderModelTiny", targets: ["MeanderModelTiny"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -53,6 +54,7 @@ let package = Package(
     .target(name: "MeanderText", dependencies: ["MeanderErrors", "MeanderFiles"], swiftSettings: settings),
     shippedModel("passkey", files: ["config.json", "model.safetensors"]),
     shippedModel("reader", files: ["config.json", "model.safetensors"]),
+    shippedModel("tiny", files: ["README.md", "config.json", "log.jsonl.gz", "model.safetensors"]),
     .target(
       name: "MeanderModels", dependencies: ["MeanderErrors", "MeanderFiles", "MeanderKernels"], swiftSettings: settings),
     .target(
@@ -98,7 +100,7 @@ let package = Package(
     tests("StructureTests", []),
     tests(
       "MeanderTests",
-      ["Meander", "MeanderFiles", "MeanderModels", "MeanderText", "MeanderModelPasskey", "MeanderModelReader"]),
+      ["Meander", "MeanderFiles", "MeanderModels", "MeanderText", "MeanderModelPasskey", "MeanderModelReader", "MeanderModelTiny"]),
     .target(
       name: "MeanderTestSupport", dependencies: ["MeanderErrors", "MeanderFiles"], path: "Tests/MeanderTestSupport",
       swiftSettings: settings),

@@ -157,6 +157,7 @@ import Testing
     ([("optimizer", JSON([("beta3", JSON(0.5))]))], "beta3"), ([("data", .array([JSON([("source", .string("gold"))])]))], "gold"),
     ([("data", .array([JSON([("source", .string("text")), ("paths", JSON(["none"]))])]))], "none"),
     ([("schedule", JSON([("kind", .string("sine"))]))], "sine"),
+    ([("evaluation", JSON([("every", JSON(5)), ("data", .array([Self.sources[3]]))]))], "power"),
   ])
   func aWrongRecipeIsRefusedByName(changes: [(String, JSON)], word: String) throws {
     let bench = try Bench(changes)

@@ -140,6 +140,9 @@ extension Recipe {
       evaluation = Evaluation(
         every: try options.integer("every", in: 1...1 << 40), samples: try options.integer("samples", 64, in: 1...1 << 24),
         data: try Self.sources(&options, "data"))
+      guard evaluation?.data.allSatisfy({ $0.options["power"] == nil }) ?? true else {
+        throw options.failure("data", "has a source with 'power', which is for training: no figure is measured with it")
+      }
       try options.finish()
     }
     if var options = try recipe.object("checkpoint") {
