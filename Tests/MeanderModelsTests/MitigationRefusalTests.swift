@@ -17,10 +17,11 @@ import Testing
     ("rri:retention=fast", "a number"), ("rri:retention=1,retention=1", "twice"), ("rri:retention=2", "0.01 to 1"),
     ("rri:retention=nan", "a number"), ("window:form=sliding", "two-stack"), ("window:length=100", "multiple of the grid"),
     ("window:length=0", "more than 0"), ("window:length=512,grid=100", "power of two"), ("window:length=512,fade=512", "fade"),
-    ("window:length=99999999999999999999", "tokens"), ("reset:every=512,keep=1024", "at most every"), ("reset", "trained_length"),
+    ("window:length=99999999999999999999", "tokens"), ("reset:every=512,keep=1024", "at most that"), ("reset", "trained_length"),
     ("auto", "trained_length"), ("state-norm", "trained"), ("state-norm:cap=-1", "must lie"), ("dt-scale:scale=0", "must lie"),
     ("token-filter:threshold=-1", "must lie"), ("auto:patience=0", "trained_length"), ("", "Known"), (":", "Known"),
-    ("window:length=2048M,form=two-stack,grid=16", "staggered"), ("reset:every=0", "more than 0"), ("state-norm:cap=1,grid=0", "power of two"), ("window:grid=0", "power of two"),
+    ("window:length=2048M,form=two-stack,grid=16", "staggered"), ("reset:every=0", "more than 0"),
+    ("reset:every=512,keep=64,fade=64", "less than keep"), ("state-norm:cap=1,grid=0", "power of two"), ("window:grid=0", "power of two"),
   ])
   func isNamed(_ text: String, _ reason: String) throws {
     let error = try refusal([text])

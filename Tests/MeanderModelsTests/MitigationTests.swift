@@ -88,6 +88,7 @@ private let samples = [
     ("window:length=96,form=subtractive,grid=32", 250, 128), ("window:length=96,form=subtractive,grid=32", 33, 0),
     ("window:length=96,form=two-stack,grid=32", 250, 128), ("window:length=96,form=two-stack,grid=32", 288, 192),
     ("window:length=96,form=two-stack,grid=32", 97, 0), ("reset:every=128,keep=64,grid=32,fade=32", 200, 64),
+    ("reset:every=128,keep=0,grid=32", 300, 256),
   ], [true, false])
   func aWindowIsAStreamThatBeganAtItsEdge(_ window: (text: String, tokens: Int, edge: Int), neverForgets: Bool) throws {
     let (text, tokens, edge) = window

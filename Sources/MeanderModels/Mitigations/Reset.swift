@@ -33,11 +33,11 @@ struct Reset: MitigationMethod {
     let layers = try plan.recurrentLayers(betweenTokens: true)
     if let every {
       let kept = kept ?? every
-      let grid = grid ?? min(StaggeredSwap.grid(dividing: every), StaggeredSwap.grid(dividing: kept))
+      let grid = grid ?? min(StaggeredSwap.grid(dividing: every), StaggeredSwap.grid(dividing: kept == 0 ? every : kept))
       let fade = fade ?? StaggeredSwap.fade(of: kept, grid: grid)
       try plan.hold(grid: grid, [("every", every), ("keep", kept), ("fade", fade)])
-      guard every > 0, kept > 0, kept <= every, fade < kept else {
-        throw plan.refusal("keep must be more than 0 and fade and at most every")
+      guard every > 0, kept <= every, fade < max(1, kept) else {
+        throw plan.refusal("every must be more than 0, keep at most that, and fade less than keep")
       }
       try plan.addShadows(layers)
       return plan.add(StaggeredSwap(layers: layers, grid: grid, period: every, kept: kept, fade: fade))
@@ -61,7 +61,7 @@ struct Reset: MitigationMethod {
 }
 
 extension Mitigation {
-  /// All heads forget what is older than `keeping` tokens, every `tokens` tokens.
+  /// All heads forget what is older than `keeping` tokens, every `tokens` tokens; 0 begins anew, as a baseline.
   public static func reset(every tokens: Int, keeping: Int? = nil, fade: Int? = nil, grid: Int? = nil) -> Mitigation {
     Mitigation(Reset(every: tokens, kept: keeping, fade: fade, grid: grid))
   }
