@@ -89,6 +89,7 @@ package enum RecallTasks {
     InductionHeads.self,
     Phonebook.self,
     VariableTracking.self,
+    FrequentWords.self,
   ]
 
   /// The task of that name with its options, which must all mean something to it.

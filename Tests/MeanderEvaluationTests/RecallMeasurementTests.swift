@@ -90,7 +90,7 @@ import Testing
     let report = try await run.run().report
     let checks = report["checks"]?.array ?? []
     let names = checks.compactMap { $0["check"]?.string }
-    #expect(names.count == 2 + 4 + 10, "\(names)")
+    #expect(names.count == 2 + 4 + 12, "\(names)")
     #expect(checks.first?["passed"]?.bool == true)
     let passed = checks.allSatisfy { $0["passed"]?.bool == true }
     #expect(report["passed"]?.bool == passed)

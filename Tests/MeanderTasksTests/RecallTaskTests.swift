@@ -14,7 +14,7 @@ private let names = RecallTasks.all.map { $0.name }
       var generator = TaskGenerator(seed: 5, sample: UInt64(sample))
       let example = try task.example(filler: filler, depth: nil, using: &generator)
       #expect(!example.answers.isEmpty)
-      if name != Phonebook.name { #expect(example.fillerCount == filler) }
+      if name != Phonebook.name, name != FrequentWords.name { #expect(example.fillerCount == filler) }
       #expect(example.byteCount == example.text.utf8.count || name == AssociativeRecall.name)
     }
   }
@@ -197,4 +197,19 @@ extension String {
   fileprivate func components(separatedBy separator: String) -> [Substring] {
     split(separator: separator, omittingEmptySubsequences: false)
   }
+
+  @Test(arguments: [0, 100, 3000, 200_000])
+  func theThreeMostFrequentWordsAreTheAnswer(_ filler: Int) throws {
+    var generator = TaskGenerator(seed: 9, sample: UInt64(filler))
+    let example = FrequentWords().example(filler: filler, depth: nil, using: &generator)
+    guard case .text(let text) = example.pieces[1] else { throw Failure() }
+    #expect(filler < 112 || abs(text.count - filler) < 8)
+    var counts: [String: Int] = [:]
+    for word in String(decoding: text, as: UTF8.self).split(whereSeparator: \.isWhitespace) { counts[String(word), default: 0] += 1 }
+    let ranked = counts.sorted { $0.value > $1.value }
+    #expect(String(decoding: example.answers[0], as: UTF8.self) == " " + ranked[..<3].map(\.key).joined(separator: " "))
+    #expect(ranked[0].value > ranked[1].value && ranked[1].value > ranked[2].value && ranked[2].value > ranked[3].value)
+  }
+
+  private struct Failure: Error {}
 }

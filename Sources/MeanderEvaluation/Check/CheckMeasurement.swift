@@ -5,7 +5,7 @@ import MeanderTasks
 /// `lab check`: the battery for releases, a page with a line for each promise, passed or failed.
 ///
 /// Line breaks to the longest length (the state stays finite, no head's norm passes twice what it was within the trained length),
-/// loss by position flat within 5 %, pass keys over lengths and ten depths, associative recall, RULER's single needle and variables.
+/// loss by position flat within 5 %, pass keys over lengths and ten depths, associative recall, RULER's single needle, variables and frequent words.
 package struct CheckMeasurement: Measurement {
   package static let name = "check"
 
@@ -36,7 +36,7 @@ package struct CheckMeasurement: Measurement {
       [.wording(.landmark)], lengths: Self.lengths(from: 1024, to: longest), samples: samples, depths: depths, filler: filler,
       fillerName: fillerName)
     tasks = TaskMeasurement(
-      try TaskMeasurement.series(["mqar-4", "mqar-16", "mqar-64", "needle-single", "variable-tracking"]), lengths: [1024, 4096],
+      try TaskMeasurement.series(["mqar-4", "mqar-16", "mqar-64", "needle-single", "variable-tracking", "frequent-words"]), lengths: [1024, 4096],
       samples: 10 * samples, filler: filler, fillerName: fillerName)
   }
 

@@ -25,6 +25,7 @@ package struct TaskMeasurement: Measurement {
     RecallSeries("induction", InductionHeads(), rule: .exact),
     RecallSeries("phonebook", Phonebook()),
     RecallSeries("variable-tracking", VariableTracking(), rule: .share),
+    RecallSeries("frequent-words", FrequentWords(), rule: .share),
     RecallSeries("needle-single", needles(keys: 1)),
     RecallSeries("needle-multikey", needles(keys: 4)),
     RecallSeries("needle-multivalue", needles(keys: 1, values: 4), rule: .share),
@@ -55,7 +56,7 @@ package struct TaskMeasurement: Measurement {
     let rule: RecallSeries.Rule =
       switch made {
       case is AssociativeRecall, is SelectiveCopying, is InductionHeads: .exact
-      case is VariableTracking: .share
+      case is VariableTracking, is FrequentWords: .share
       case let needles as NeedleTask where needles.values * needles.queries > 1: .share
       default: .contains
       }
