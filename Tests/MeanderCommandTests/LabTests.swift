@@ -44,6 +44,18 @@ import Testing
     #expect(other.status == 65 && other.errors.contains("another measurement"))
   }
 
+  @Test func aReportBeginsWithTheMitigationsInForce() throws {
+    let scratch = try Scratch()
+    let arguments = ["lab", "passkey", "-m", "passkey", "--lengths", "512", "--samples", "1", "--wording", "landmark", "-o", "out"]
+    let result = try Command.run(arguments + ["--mitigation", "state-norm:cap=40", "--json"], in: scratch)
+    #expect(result.status == 0, "\(result.errors)")
+    #expect(result.output.hasPrefix(#"{"mitigations":["state-norm:cap=40"#), "\(result.output.prefix(100))")
+    // What was measured under one is not gone on with under another.
+    #expect(try Command.run(arguments + ["--resume"], in: scratch).status == 65)
+    let plain = try Command.run(arguments + ["--json"], in: scratch)
+    #expect(plain.output.hasPrefix(#"{"mitigations":"none""#))
+  }
+
   @Test(arguments: [
     ["--lengths", "1X"], ["--lengths", "4K..1K"], ["--depths", "1.5"], ["--samples", "0"], ["--wording", "mine"],
     ["--keys", "2", "--wording", "log"],
