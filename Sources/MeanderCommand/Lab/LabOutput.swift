@@ -30,7 +30,8 @@ final class LabProgress: Sendable {
       let left = Double(max(0, progress.totalBytes - progress.bytes)) / max(1, speed)
       let text = [
         "\(grouped(progress.unitsDone)) of \(grouped(progress.units))", size(progress.bytes), "\(size(Int64(speed)))/s",
-        "ETA \(duration(seconds: left))",
+        // Of what has not begun nobody knows when it ends.
+        progress.bytes > 0 ? "ETA \(duration(seconds: left))" : "",
       ].joined(separator: "  ")
       guard isTerminal else { return Console.note(text) }
       Console.write("\r\u{1B}[K" + String(text.prefix(max(20, (Terminal.width(.error) ?? 80) - 1))))

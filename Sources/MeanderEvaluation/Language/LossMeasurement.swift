@@ -57,7 +57,7 @@ package struct LossMeasurement: Measurement {
   static func name(_ reset: Int?) -> String { reset.map { "begun anew every \(Figure.length(Double($0)))" } ?? "carried" }
 
   /// One n-gram for all streams: each is read by a copy of the primed one.
-  private func ngramLosses() throws -> JSON {
+  private func ngramLosses(_ stream: LabStream) throws -> JSON {
     var primed = ByteNGram(table: Self.ngramTable)
     for path in try Folder.files(below: priming ?? []) {
       let file = try PackedFile(path)
@@ -78,6 +78,7 @@ package struct LossMeasurement: Measurement {
           loss.add(bits: ngram.read(byte), at: read)
           read += 1
         }
+        stream.meter.add(piece.count)
       }
       return loss.json
     }
@@ -93,7 +94,7 @@ package struct LossMeasurement: Measurement {
   package func measure(_ unit: Int, on stream: LabStream) async throws -> JSON {
     if unit == streams * resets.count {
       do {
-        return try ngramLosses()
+        return try ngramLosses(stream)
       } catch is CancellationError {
         throw MeanderError(.cancelled, "the n-gram was stopped", at: Self.ngram)
       }
