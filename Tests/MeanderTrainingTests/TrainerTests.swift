@@ -101,6 +101,21 @@ import Testing
     #expect(losses[0] > 5 && losses.suffix(5).allSatisfy { $0 < 3.5 }, "\(losses)")
   }
 
+  @Test func anLSTMLearnsAndResumes() throws {
+    let model = JSON([
+      ("model_type", .string("lstm")), ("vocab_size", JSON(256)), ("hidden_size", JSON(16)), ("intermediate_size", JSON(24)),
+      ("num_hidden_layers", JSON(2)), ("tie_word_embeddings", .bool(true)),
+    ])
+    let changes = [("model", model), ("steps", JSON(60)), ("optimizer", JSON([("rate", JSON(0.01))]))]
+    let whole = try Bench(changes)
+    let losses = try whole.run()
+    #expect(losses[0] > 5 && losses.suffix(5).allSatisfy { $0 < 3.5 }, "\(losses)")
+    let parts = try Bench(changes)
+    _ = try parts.run(until: 23)
+    _ = try parts.run(resumes: true)
+    #expect(try parts.weights() == whole.weights())
+  }
+
   /// Tuning a state leaves the weights as they were, and the loss falls all the same.
   @Test func aStateLearnsAlone() throws {
     let first = try Bench([("steps", JSON(1)), ("optimizer", JSON([("rate", JSON(0.0))]))])
