@@ -1,10 +1,11 @@
 /// An n-gram model of bytes that learns as it reads: the byte that comes is foretold from the five before it.
 ///
-/// Memory is fixed and is part of a stream's state: tables of counters, one for each order from 0 to 5, into which contexts are
-/// hashed; two contexts that fall together share a counter. A byte is foretold bit by bit, so that the probabilities of all bytes
-/// add up to 1 whatever falls together. What the orders say of a bit is mixed as logits, with weights that learn by how wrong the
-/// mixture was (Mahoney's PAQ); there is a set of them for each highest order whose context was seen, and how often. Sums, products
-/// and quotients in a fixed order alone: the same input gives the same state and the same figures on every machine.
+/// Memory is fixed and is part of a stream's state: tables of counters, one for each order from 0 to 5, into which
+/// contexts are hashed; two contexts that fall together share a counter. A byte is foretold bit by bit, so that the
+/// probabilities of all bytes add up to 1 whatever falls together. What the orders say of a bit is mixed as logits,
+/// with weights that learn by how wrong the mixture was (Mahoney's PAQ); there is a set of them for each highest order
+/// whose context was seen, and how often. Sums, products and quotients in a fixed order alone: the same input gives
+/// the same state and the same figures on every machine.
 package struct ByteNGram: Sendable, Equatable {
   package static let order = 5
   /// Counters of the orders from 3 up, as a power of two, unless it is told otherwise.
@@ -21,10 +22,11 @@ package struct ByteNGram: Sendable, Equatable {
   }
   private static let untouched = UInt32(1) << 31
 
-  /// The probability of a one in the upper 22 bits, how often the context was seen in the lower 10; all orders, one behind the other.
+  /// The probability of a one in the upper 22 bits, how often the context was seen in the lower 10; all orders, one
+  /// behind the other.
   private var counters: [UInt32]
-  /// Counters of each order, as powers of two (all nodes of a byte for order 0, all of them behind each byte for order 1), and where each
-  /// order's begin.
+  /// Counters of each order, as powers of two (all nodes of a byte for order 0, all of them behind each byte for order
+  /// 1), and where each order's begin.
   private let sizes: [Int]
   private let starts: [Int]
   private var weights: [Double]
@@ -121,8 +123,8 @@ package struct ByteNGram: Sendable, Equatable {
 }
 
 extension ByteNGram {
-  /// The state as bytes: the history and the weights, then runs of counters that were touched, each with its place and length. Untouched
-  /// ones are left out, so that a short stream has a short state.
+  /// The state as bytes: the history and the weights, then runs of counters that were touched, each with its place and
+  /// length. Untouched ones are left out, so that a short stream has a short state.
   package var bytes: [UInt8] {
     var bytes: [UInt8] = []
     func put(_ value: UInt64, _ width: Int) {
@@ -162,7 +164,9 @@ extension ByteNGram {
       weights[place] = weight
     }
     while place < bytes.count {
-      guard let start = number(4), let count = number(4), count > 0, start + count <= UInt64(counters.count) else { return nil }
+      guard let start = number(4), let count = number(4), count > 0, start + count <= UInt64(counters.count) else {
+        return nil
+      }
       for slot in Int(start)..<Int(start + count) {
         guard let counter = number(4), counter & 1023 <= UInt64(Self.limit) else { return nil }
         counters[slot] = UInt32(counter)

@@ -1,9 +1,11 @@
-/// Two predictions as one: the model's and that of an n-gram that learned from the same stream, weighed by how each has done.
+/// Two predictions as one: the model's and that of an n-gram that learned from the same stream, weighed by how each
+/// has done.
 ///
-/// Of every token the mixed probability is the weighted mean of the model's and of the n-gram's for the token's bytes; weights then
-/// move to what foretold it better, and a share of one in a thousand is dealt out anew, so that neither is ever given up. Where tokens
-/// are bytes the mixture is a distribution; where they are longer the n-gram's share leaves out that a longer token might have begun
-/// alike, so mixed bits are a score and a little below what could be coded with.
+/// Of every token the mixed probability is the weighted mean of the model's and of the n-gram's for the token's bytes;
+/// weights then move to what foretold it better, and a share of one in a thousand is dealt out anew, so that neither
+/// is ever given up. Where tokens are bytes the mixture is a distribution; where they are longer the n-gram's share
+/// leaves out that a longer token might have begun alike, so mixed bits are a score and a little below what could be
+/// coded with.
 package struct MixedPrediction: Sendable, Equatable {
   package private(set) var ngram = ByteNGram()
   /// What the model is given.
@@ -17,7 +19,8 @@ package struct MixedPrediction: Sendable, Equatable {
     self.weight = weight
   }
 
-  /// The surprise in bits of a token that the model gave `bits` and that stands for `bytes`; for no bytes, the model's alone.
+  /// The surprise in bits of a token that the model gave `bits` and that stands for `bytes`; for no bytes, the model's
+  /// alone.
   package mutating func read(_ bytes: some Sequence<UInt8>, model bits: Double) -> Double {
     var own = 0.0
     var count = 0
@@ -36,8 +39,8 @@ package struct MixedPrediction: Sendable, Equatable {
   }
 }
 
-/// Powers and logarithms to base 2 from sums, products and quotients alone: those of a system's library may differ in the last bit from
-/// one machine to the next, and what enters a state must not. Off by a few units in the last place.
+/// Powers and logarithms to base 2 from sums, products and quotients alone: those of a system's library may differ in
+/// the last bit from one machine to the next, and what enters a state must not. Off by a few units in the last place.
 enum Steady {
   /// For numbers that are positive and normal.
   static func log2(_ value: Double) -> Double {

@@ -7,8 +7,11 @@ import Testing
     let scratch = try Scratch()
     try scratch.write("app.log", logLines(400))
     let result = try Command.run(
-      ["lab", "passkey", "-m", "passkey", "--filler", "app.log", "--lengths", "1K", "--samples", "3", "--wording", "landmark",
-       "--json", "-o", "out"],
+      [
+        "lab", "passkey", "-m", "passkey", "--filler", "app.log", "--lengths", "1K", "--samples", "3", "--wording",
+        "landmark",
+        "--json", "-o", "out",
+      ],
       in: scratch)
     #expect(result.status == 0, "\(result.errors)")
     let report = try #require(try result.rows().first)
@@ -25,10 +28,14 @@ import Testing
   @Test func anInterruptLeavesAPartialReportThatIsGoneOnFrom() throws {
     let scratch = try Scratch()
     let arguments = [
-      "lab", "passkey", "-m", "passkey", "--lengths", "1K,512K", "--samples", "4", "--wording", "landmark", "-o", "out", "-t", "1",
+      "lab", "passkey", "-m", "passkey", "--lengths", "1K,512K", "--samples", "4", "--wording", "landmark", "-o", "out",
+      "-t", "1",
     ]
     let running = try Command.start(arguments, in: scratch)
-    #expect(running.wait { String(decoding: scratch.read("out/outcomes.jsonl"), as: UTF8.self).split(separator: "\n").count >= 5 })
+    #expect(
+      running.wait {
+        String(decoding: scratch.read("out/outcomes.jsonl"), as: UTF8.self).split(separator: "\n").count >= 5
+      })
     running.signal(SIGINT)
     let stopped = try running.finish()
     #expect(stopped.status == 130 && stopped.errors.contains("--resume"), "\(stopped.errors)")
@@ -46,7 +53,9 @@ import Testing
 
   @Test func aReportBeginsWithTheMitigationsInForce() throws {
     let scratch = try Scratch()
-    let arguments = ["lab", "passkey", "-m", "passkey", "--lengths", "512", "--samples", "1", "--wording", "landmark", "-o", "out"]
+    let arguments = [
+      "lab", "passkey", "-m", "passkey", "--lengths", "512", "--samples", "1", "--wording", "landmark", "-o", "out",
+    ]
     let result = try Command.run(arguments + ["--mitigation", "state-norm:cap=40", "--json"], in: scratch)
     #expect(result.status == 0, "\(result.errors)")
     #expect(result.output.hasPrefix(#"{"mitigations":["state-norm:cap=40"#), "\(result.output.prefix(100))")

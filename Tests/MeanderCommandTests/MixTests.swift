@@ -3,13 +3,16 @@ import Testing
 
 /// `meander stream --mix ngram`.
 @Suite struct MixTests {
-  private static let arguments = ["stream", "--emit", "surprisal", "--mix", "ngram", "--snapshot", "s.state", "-o", "out.jsonl"]
+  private static let arguments = [
+    "stream", "--emit", "surprisal", "--mix", "ngram", "--snapshot", "s.state", "-o", "out.jsonl",
+  ]
 
   @Test func whatRepeatsComesToCostLess() throws {
     let scratch = try Scratch()
     let log = logLines(150)
     func bits(_ more: [String]) throws -> Double {
-      let result = try Command.run(["stream", "--emit", "surprisal", "--no-text"] + more, in: scratch, input: .bytes(log))
+      let result = try Command.run(
+        ["stream", "--emit", "surprisal", "--no-text"] + more, in: scratch, input: .bytes(log))
       #expect(result.status == 0, "\(result.errors)")
       return try result.rows().reduce(0) { $0 + ($1["bits"] as? Double ?? .nan) }
     }
@@ -31,7 +34,8 @@ import Testing
     #expect(rest.status == 0, "\(rest.errors)")
     #expect(scratch.read("out.jsonl") == scratch.read("whole.jsonl"))
     let plain = try Command.run(
-      ["stream", "--emit", "surprisal", "--snapshot", "s.state", "-o", "out.jsonl", "--resume"], in: scratch, input: .file("app.log"))
+      ["stream", "--emit", "surprisal", "--snapshot", "s.state", "-o", "out.jsonl", "--resume"], in: scratch,
+      input: .file("app.log"))
     #expect(plain.status == 65 && plain.errors.contains("--mix ngram"))
     #expect(try Command.run(["stream", "--mix", "ngram"], in: scratch).status == 64)
   }

@@ -25,7 +25,8 @@ import Testing
     plan.samples = 2
     plan.recallLengths = [256, 300]
     return try CapacityMeasurement(
-      plan: plan, text: [folder("train.txt")], heldOut: TextFiller([folder("held-out.txt")]), heldOutName: "held-out.txt",
+      plan: plan, text: [folder("train.txt")], heldOut: TextFiller([folder("held-out.txt")]),
+      heldOutName: "held-out.txt",
       work: folder(work))
   }
 
@@ -37,7 +38,8 @@ import Testing
     #expect(report["stages"]?.array?.count == 4)
     #expect(report["stages"]?.array?.allSatisfy { $0["inside"]?.double ?? 0 > 0.5 } == true)
     #expect(report["fits"]?.array?.isEmpty == true, "a smoke run fits nothing")
-    // Stopped in the middle of the first training, and gone on with: the same models, so the same report but for the time it took.
+    // Stopped in the middle of the first training, and gone on with: the same models, so the same report but for the
+    // time it took.
     let parts = MeasurementRun(try measurement("b"), LabSubject(streams: 1), seed: 1, folder: folder("parts"))
     let isStopping = Atomic<Bool>(false)
     let stopped = try await parts.run(shouldStop: { isStopping.load(ordering: .relaxed) }) {

@@ -32,7 +32,8 @@ import Testing
     #expect(try text.bytes(from: 7990, count: 100) == Array(whole[7990...]))
     #expect(try text.bytes(from: 9000, count: 1).isEmpty)
     let start = try text.lineStart(from: 100)
-    #expect(start > 100 && whole[start - 1] == UInt8(ascii: "\n") && !whole[100..<start - 1].contains(UInt8(ascii: "\n")))
+    #expect(
+      start > 100 && whole[start - 1] == UInt8(ascii: "\n") && !whole[100..<start - 1].contains(UInt8(ascii: "\n")))
   }
 
   @Test func aCarriedStreamAndOneBegunAnewAreWhatASessionScores() async throws {

@@ -9,7 +9,8 @@ import Testing
 
 @Suite struct PasskeyMeasurementTests {
   private func measurement(
-    _ questions: [PasskeyMeasurement.Question] = [.wording(.landmark)], lengths: [Int] = [2000, 8000], samples: Int = 10,
+    _ questions: [PasskeyMeasurement.Question] = [.wording(.landmark)], lengths: [Int] = [2000, 8000],
+    samples: Int = 10,
     depths: RecallDepths = .uniform, filler: any Filler = logFiller
   ) -> PasskeyMeasurement {
     PasskeyMeasurement(questions, lengths: lengths, samples: samples, depths: depths, filler: filler, fillerName: "log")
@@ -75,7 +76,8 @@ import Testing
   @Test func moreSamplesLeaveThoseThatWereMeasured() async throws {
     let folder = TemporaryFolder()
     let subject = try await subject("passkey", streams: 2)
-    _ = try await MeasurementRun(measurement(lengths: [1000], samples: 3), subject, seed: 2, folder: folder("out")).run()
+    _ = try await MeasurementRun(measurement(lengths: [1000], samples: 3), subject, seed: 2, folder: folder("out"))
+      .run()
     let more = measurement(lengths: [500, 1000], samples: 5)
     let resumed = try await MeasurementRun(more, subject, seed: 2, folder: folder("out"), resumes: true).run().report
     let fresh = try await MeasurementRun(more, subject, seed: 2, folder: folder("fresh")).run().report
@@ -120,7 +122,8 @@ import Testing
   @Test func bytesThatTwoSamplesReadCountOnce() {
     // 20..<80, 60..<120, and 950..<1010, which goes on at the beginning.
     let found = report(
-      [outcome(1, offset: 20, filler: 60), outcome(1, offset: 60, filler: 60), outcome(0, offset: 950, filler: 60)], length: 60)
+      [outcome(1, offset: 20, filler: 60), outcome(1, offset: 60, filler: 60), outcome(0, offset: 950, filler: 60)],
+      length: 60)
     #expect(found["distinct_filler_bytes"]?.integer == 160)
     #expect(found["filler_bytes"]?.integer == 180)
   }

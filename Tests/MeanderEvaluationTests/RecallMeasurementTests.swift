@@ -26,14 +26,18 @@ import Testing
     }
     #expect(row(report, "variable-tracking", 700)?["answers"]?.integer == 10)
     // What the model never learned is not to be had by the way of judging.
-    for name in ["mqar-64", "selective-copying"] { #expect(row(report, name, 700)?["accuracy"]?.double ?? 1 < 0.3, "\(name)") }
+    for name in ["mqar-64", "selective-copying"] {
+      #expect(row(report, name, 700)?["accuracy"]?.double ?? 1 < 0.3, "\(name)")
+    }
   }
 
-  /// A model cannot be better than chance where what is asked for was never said, and is right by chance where there are two answers.
+  /// A model cannot be better than chance where what is asked for was never said, and is right by chance where there
+  /// are two answers.
   @Test func exactAnswersAreJudgedTokenByToken() async throws {
     let subject = try await subject("passkey")
     let series = RecallSeries("induction", InductionHeads(alphabet: 2), rule: .exact)
-    let measurement = TaskMeasurement([series], lengths: [300], samples: 8, filler: RepeatedFiller.classic, fillerName: "classic")
+    let measurement = TaskMeasurement(
+      [series], lengths: [300], samples: 8, filler: RepeatedFiller.classic, fillerName: "classic")
     let report = try await MeasurementRun(measurement, subject, seed: 3, folder: folder("exact")).run().report
     // The same by hand: what the model holds for likeliest behind the example's text.
     var hits = 0
@@ -66,7 +70,9 @@ import Testing
     for stream in 0..<2 {
       let first = try filler.lineStart(from: stream * 2000)
       let bytes = try filler.bytes(from: first, count: 300)
-      let (whole, part) = try await (probabilities(bytes, subject.model), probabilities(Array(bytes.suffix(64)), subject.model))
+      let (whole, part) = try await (
+        probabilities(bytes, subject.model), probabilities(Array(bytes.suffix(64)), subject.model)
+      )
       distances.append(zip(whole, part).reduce(0) { $0 + abs($1.0 - $1.1) } / 2)
     }
     let found = try #require(rows.first { $0["length"]?.integer == 64 }?["distance"]?.double)

@@ -4,7 +4,9 @@ import MeanderTasks
 import Testing
 
 @Suite struct MeanIntervalTests {
-  @Test(arguments: [(2, 12.7062), (3, 4.30265), (4, 3.18245), (6, 2.57058), (16, 2.13145), (31, 2.04227), (1001, 1.96234)])
+  @Test(arguments: [
+    (2, 12.7062), (3, 4.30265), (4, 3.18245), (6, 2.57058), (16, 2.13145), (31, 2.04227), (1001, 1.96234),
+  ])
   func theIntervalIsStudents(_ count: Int, _ quantile: Double) {
     // Values ±1 have a mean of about 0; their spread is known.
     let values = (0..<count).map { $0.isMultiple(of: 2) ? 1.0 : -1.0 }
@@ -27,7 +29,8 @@ import Testing
   @Test func lossesPanelsAndDepthsAreDrawn() throws {
     let losses = try picture(
       #"{"results": [{"series": "carried", "length": 128, "bits_per_byte": 2.5, "low": 2.4, "high": 2.6}], "panels": "#
-        + #"[{"title": "a panel", "logarithmic": [true, false], "series": [{"name": "h", "points": [[1, 2], [2, 3, 2.5, 3.5]]}]}]}"#)
+        + #"[{"title": "a panel", "logarithmic": [true, false], "series": [{"name": "h", "points": [[1, 2], [2, 3, 2.5, 3.5]]}]}]}"#
+    )
     #expect(losses.contains("bits a byte") && losses.contains("a panel"))
     let depths = try picture(
       #"{"length_unit": "bytes", "results": [{"length": 128, "accuracy": 0.5}], "#

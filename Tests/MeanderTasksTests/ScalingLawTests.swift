@@ -25,7 +25,8 @@ import Testing
     #expect(errors[2] < errors[0] && errors[2] < errors[1])
     #expect(errors[2] < 0.02)
     // Three sizes on a line, and one at twice of what they foretell.
-    let bent = [0.5, 1.0, 1.5].map { ScalingLaw.Point(size: $0, length: 1000 * $0) } + [ScalingLaw.Point(size: 4, length: 8000)]
+    let bent =
+      [0.5, 1.0, 1.5].map { ScalingLaw.Point(size: $0, length: 1000 * $0) } + [ScalingLaw.Point(size: 4, length: 8000)]
     #expect(try #require(ScalingLaw.linear.leaveOneOut(bent)) > 0.99 * log(2) / 2)
     let straight = points { 4000 * $0 + 20 }
     let wrong = try #require(ScalingLaw.power.leaveOneOut(straight))

@@ -7,7 +7,9 @@ import Testing
   private func log(_ lines: Int, seed: UInt64 = 1) -> [UInt8] {
     var generator = SeededGenerator(seed: seed)
     return (0..<lines).flatMap { _ in
-      Array("status installed libc\(Int.random(in: 1...9, using: &generator)):amd64 2.\(Int.random(in: 10...99, using: &generator))\n".utf8)
+      Array(
+        "status installed libc\(Int.random(in: 1...9, using: &generator)):amd64 2.\(Int.random(in: 10...99, using: &generator))\n"
+          .utf8)
     }
   }
 

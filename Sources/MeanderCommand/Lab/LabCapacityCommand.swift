@@ -11,10 +11,11 @@ struct LabCapacityCommand: AsyncParsableCommand {
     discussion: Examples.discussion(
       "lab capacity",
       """
-      Each model learns from text with pass keys mixed in, over longer and longer training lengths, a longer one going on from the model \
-      of the one before. T_forget is the shortest training length from which the loss on held-out text stays below twice the largest within \
-      the training length; T_recall the longest context with more than 95 % of pass keys. The preset paper is fitted by a linear, a power and an \
-      exponential law, with the error of each size foretold from the others; the preset quick is a smoke run and fits nothing. Models and \
+      Each model learns from text with pass keys mixed in, over longer and longer training lengths, a longer one \
+      going on from the model of the one before. T_forget is the shortest training length from which the loss on \
+      held-out text stays below twice the largest within the training length; T_recall the longest context with more \
+      than 95 % of pass keys. The preset paper is fitted by a linear, a power and an exponential law, with the error \
+      of each size foretold from the others; the preset quick is a smoke run and fits nothing. Models and \
       checkpoints stay in the folder: --resume goes on in the middle of a training.
       """))
 
@@ -23,13 +24,19 @@ struct LabCapacityCommand: AsyncParsableCommand {
     case paper
   }
 
-  @Option(name: [.short, .long], help: ArgumentHelp("The folder for report, picture, outcomes and models.", valueName: "folder"))
+  @Option(
+    name: [.short, .long],
+    help: ArgumentHelp("The folder for report, picture, outcomes and models.", valueName: "folder"))
   var output: String
 
-  @Option(name: .customLong("text"), help: ArgumentHelp("Files and folders to learn from; may be repeated.", valueName: "path"))
+  @Option(
+    name: .customLong("text"),
+    help: ArgumentHelp("Files and folders to learn from; may be repeated.", valueName: "path"))
   var paths: [String] = []
 
-  @Option(name: .customLong("held-out"), help: ArgumentHelp("Files and folders to measure on; may be repeated.", valueName: "path"))
+  @Option(
+    name: .customLong("held-out"),
+    help: ArgumentHelp("Files and folders to measure on; may be repeated.", valueName: "path"))
   var heldOut: [String] = []
 
   @Option(help: "Which models, lengths and tokens.")
@@ -60,7 +67,9 @@ struct LabCapacityCommand: AsyncParsableCommand {
 
   func validate() throws {
     if paths.isEmpty || heldOut.isEmpty { throw ValidationError("Please name texts with --text and --held-out.") }
-    if let threads, !(1...256).contains(threads) { throw ValidationError("Please give --threads a number from 1 to 256.") }
+    if let threads, !(1...256).contains(threads) {
+      throw ValidationError("Please give --threads a number from 1 to 256.")
+    }
   }
 
   func run() async throws {
@@ -79,7 +88,8 @@ struct LabCapacityCommand: AsyncParsableCommand {
     // Relative to where the command runs, and told from the names of models.
     let folder = output.hasPrefix("/") ? output : "./\(output)"
     let measurement = try CapacityMeasurement(
-      plan: plan, text: paths, heldOut: TextFiller(heldOut), heldOutName: heldOut.joined(separator: " "), work: "\(folder)/models")
+      plan: plan, text: paths, heldOut: TextFiller(heldOut), heldOutName: heldOut.joined(separator: " "),
+      work: "\(folder)/models")
     let subject = LabSubject(streams: min(threads ?? Processors.available, plan.sizes.count))
     try await LabRunning(folder: output, seed: seed, resumes: resume, json: format.json).run(
       measurement, on: subject, columns: ["series", "length", "samples", "accuracy", "low", "high"],

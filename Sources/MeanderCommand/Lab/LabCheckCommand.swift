@@ -12,9 +12,10 @@ struct LabCheckCommand: AsyncParsableCommand {
     discussion: Examples.discussion(
       "lab check",
       """
-      Line breaks up to the longest length: the state stays finite and no head's norm passes twice what it was within the trained \
-      length. With --text, the same windows after more and more of their past: no more than 5 % worse. Pass keys from 1K up at \
-      ten depths, associative recall, one of RULER's needles, its variables and frequent words. A check that fails is a result, not an error.
+      Line breaks up to the longest length: the state stays finite and no head's norm passes twice what it was \
+      within the trained length. With --text, the same windows after more and more of their past: no more than 5 % \
+      worse. Pass keys from 1K up at ten depths, associative recall, one of RULER's needles, its variables and \
+      frequent words. A check that fails is a result, not an error.
       """))
 
   @OptionGroup var lab: LabOptions

@@ -11,10 +11,10 @@ struct LabCollapseCommand: AsyncParsableCommand {
     discussion: Examples.discussion(
       "lab collapse",
       """
-      Reads streams of text and a prompt of line breaks alone, which tells length from content. Loss is told in buckets of positions \
-      that double from 128 bytes; norm, outliers and what is left of the first token for each head wherever the position doubles. A \
-      head counts as collapsing where it keeps 99 % of what it read first over the trained length and its norm passes twice what it \
-      was within it.
+      Reads streams of text and a prompt of line breaks alone, which tells length from content. Loss is told in \
+      buckets of positions that double from 128 bytes; norm, outliers and what is left of the first token for each \
+      head wherever the position doubles. A head counts as collapsing where it keeps 99 % of what it read first over \
+      the trained length and its norm passes twice what it was within it.
       """))
 
   @OptionGroup var lab: LabOptions
@@ -46,7 +46,8 @@ struct LabCollapseCommand: AsyncParsableCommand {
 
   func run() async throws {
     let measurement = try CollapseMeasurement(
-      text: paths.isEmpty ? nil : TextFiller(paths), textName: paths.isEmpty ? "none" : paths.joined(separator: " "), streams: streams,
+      text: paths.isEmpty ? nil : TextFiller(paths), textName: paths.isEmpty ? "none" : paths.joined(separator: " "),
+      streams: streams,
       length: length.values[0], newlines: newlines, trainedLength: trainedLength)
     try await lab.run(
       measurement, on: lab.subject(), columns: ["series", "length", "samples", "bits_per_byte", "low", "high"],

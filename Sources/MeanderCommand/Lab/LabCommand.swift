@@ -17,8 +17,9 @@ struct LabCommand: AsyncParsableCommand {
     commandName: "lab",
     abstract: "Measure a model: recall, loss by position, state collapse.",
     discussion: """
-      Each measurement leaves in its folder report.json, the picture report.svg that is drawn from it, and outcomes.jsonl, a \
-      line for each sample as it was measured. One interrupt stops a run and writes the report of what there is; --resume goes on.
+      Each measurement leaves in its folder report.json, the picture report.svg that is drawn from it, and \
+      outcomes.jsonl, a line for each sample as it was measured. One interrupt stops a run and writes the report of \
+      what there is; --resume goes on.
       """,
     subcommands: all)
 }

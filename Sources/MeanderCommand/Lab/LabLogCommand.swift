@@ -9,14 +9,16 @@ struct LabLogCommand: AsyncParsableCommand {
     discussion: Examples.discussion(
       "lab log",
       """
-      Ten kinds of foreign line are put into each log behind its first tenth, three times each. Reported are the area under the curve \
-      for the first of each kind among the log's own lines, and how many kinds are among the twenty highest scores; scores are those of \
-      stream --emit surprisal. The n-gram has order 5, knows nothing at first, and learns as it reads.
+      Ten kinds of foreign line are put into each log behind its first tenth, three times each. Reported are the \
+      area under the curve for the first of each kind among the log's own lines, and how many kinds are among the \
+      twenty highest scores; scores are those of stream --emit surprisal. The n-gram has order 5, knows nothing at \
+      first, and learns as it reads.
       """))
 
   @OptionGroup var lab: LabOptions
 
-  @Option(name: .customLong("log"), help: ArgumentHelp("A log of at least 200 lines; may be repeated.", valueName: "file"))
+  @Option(
+    name: .customLong("log"), help: ArgumentHelp("A log of at least 200 lines; may be repeated.", valueName: "file"))
   var logs: [String] = []
 
   @Option(help: "How many lines are read of each, from its beginning.")

@@ -11,7 +11,8 @@ struct LabOptions: ParsableArguments {
   @OptionGroup var mitigation: MitigationOptions
   @OptionGroup var format: FormatOptions
 
-  @Option(name: [.short, .long], help: ArgumentHelp("The folder for report, picture and outcomes.", valueName: "folder"))
+  @Option(
+    name: [.short, .long], help: ArgumentHelp("The folder for report, picture and outcomes.", valueName: "folder"))
   var output: String
 
   @Option(help: "What decides samples, keys and places; the same seed measures the same.")
@@ -41,7 +42,8 @@ struct LabOptions: ParsableArguments {
 
   /// Runs `measurement` and prints its rows, with `columns` of the report, and further lists of it.
   func run(
-    _ measurement: any Measurement, on subject: LabSubject, columns: [String], more: [(key: String, columns: [String])] = []
+    _ measurement: any Measurement, on subject: LabSubject, columns: [String],
+    more: [(key: String, columns: [String])] = []
   ) async throws {
     try await LabRunning(folder: output, seed: seed, resumes: resume, json: format.json).run(
       measurement, on: subject, columns: columns, more: more)
@@ -111,7 +113,9 @@ struct Lengths: ExpressibleByArgument {
     var values: [Int] = []
     for part in argument.split(separator: ",", omittingEmptySubsequences: false) {
       let ends = String(part).split(separator: "..", omittingEmptySubsequences: false).map { Self.length(String($0)) }
-      guard (1...2).contains(ends.count), let first = ends[0], let last = ends[ends.count - 1], first <= last else { return nil }
+      guard (1...2).contains(ends.count), let first = ends[0], let last = ends[ends.count - 1], first <= last else {
+        return nil
+      }
       var length = first
       while length < last {
         values.append(length)
@@ -126,7 +130,9 @@ struct Lengths: ExpressibleByArgument {
   static func length(_ text: String) -> Int? {
     let units: [Character: Int] = ["K": 10, "k": 10, "M": 20, "m": 20, "G": 30, "g": 30]
     let shift = text.last.flatMap { units[$0] }
-    guard let number = Int(shift == nil ? text : String(text.dropLast())), (1...1 << 40).contains(number) else { return nil }
+    guard let number = Int(shift == nil ? text : String(text.dropLast())), (1...1 << 40).contains(number) else {
+      return nil
+    }
     let value = number << (shift ?? 0)
     return value <= 1 << 40 ? value : nil
   }

@@ -60,9 +60,10 @@ struct LabTable {
       ([column.count] + cells.map { $0[place].count }).max() ?? 0
     }
     func line(_ texts: [String]) -> String {
-      "| " + zip(texts, widths).enumerated().map { place, cell in
-        place == 0 ? cell.0.rightPadded(to: cell.1) : cell.0.leftPadded(to: cell.1)
-      }.joined(separator: " | ") + " |"
+      "| "
+        + zip(texts, widths).enumerated().map { place, cell in
+          place == 0 ? cell.0.rightPadded(to: cell.1) : cell.0.leftPadded(to: cell.1)
+        }.joined(separator: " | ") + " |"
     }
     let rule = "| " + widths.map { String(repeating: "-", count: $0) }.joined(separator: " | ") + " |"
     lines = rows.isEmpty || columns.isEmpty ? [] : [line(columns), rule] + cells.map(line)

@@ -11,16 +11,18 @@ struct LabPasskeyCommand: AsyncParsableCommand {
     discussion: Examples.discussion(
       "lab passkey",
       """
-      Every sample has a key, a place and a filler of its own; every byte of it is streamed. A question is asked as it stands and \
-      with a space behind it, of one reading. An answer counts when the key stands in the greedy continuation, which is as long as \
-      the answer, and five tokens at least. The report gives Wilson's interval, one that counts samples with a common document (or \
-      stretch of text) as one cluster, the bytes of filler that are different, and accuracy by depth.
+      Every sample has a key, a place and a filler of its own; every byte of it is streamed. A question is asked as \
+      it stands and with a space behind it, of one reading. An answer counts when the key stands in the greedy \
+      continuation, which is as long as the answer, and five tokens at least. The report gives Wilson's interval, \
+      one that counts samples with a common document (or stretch of text) as one cluster, the bytes of filler that \
+      are different, and accuracy by depth.
       """))
 
   @OptionGroup var lab: LabOptions
   @OptionGroup var filler: FillerOptions
 
-  @Option(help: ArgumentHelp("Bytes up to the answer: 1K, 64K,1M, or 1K..10M (by factors of four).", valueName: "lengths"))
+  @Option(
+    help: ArgumentHelp("Bytes up to the answer: 1K, 64K,1M, or 1K..10M (by factors of four).", valueName: "lengths"))
   var lengths = Lengths([1 << 10, 1 << 14, 1 << 18])
 
   @Option(help: "How many for each wording and length (and depth, where depths are given).")
@@ -34,7 +36,8 @@ struct LabPasskeyCommand: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "published, paraphrases, all, absent (no key was said), or wordings by name, set apart by commas.", valueName: "names"))
+      "published, paraphrases, all, absent (no key was said), or wordings by name, set apart by commas.",
+      valueName: "names"))
   var wording: String?
 
   @Option(help: "So many named keys in one text, one of them asked for, in wordings that vary.")
@@ -50,7 +53,9 @@ struct LabPasskeyCommand: AsyncParsableCommand {
   }
 
   func validate() throws {
-    guard (1...100_000).contains(samples) else { throw ValidationError("Please give --samples a number from 1 to 100000.") }
+    guard (1...100_000).contains(samples) else {
+      throw ValidationError("Please give --samples a number from 1 to 100000.")
+    }
     if let keys, !(1...100).contains(keys) { throw ValidationError("Please give --keys a number from 1 to 100.") }
     if keys != nil, wording != nil { throw ValidationError("Please give --keys or --wording, not both.") }
   }
@@ -65,11 +70,15 @@ struct LabPasskeyCommand: AsyncParsableCommand {
       case .both: [.plain, .space]
       }
     let measurement = PasskeyMeasurement(
-      questions, endings: endings, lengths: lengths.values, samples: samples, depths: depths.value, filler: try filler.filler(),
+      questions, endings: endings, lengths: lengths.values, samples: samples, depths: depths.value,
+      filler: try filler.filler(),
       fillerName: filler.name)
     try await lab.run(
       measurement, on: lab.subject(),
-      columns: ["series", "length", "tokens", "samples", "accuracy", "low", "high", "clustered_low", "clustered_high", "invented"])
+      columns: [
+        "series", "length", "tokens", "samples", "accuracy", "low", "high", "clustered_low", "clustered_high",
+        "invented",
+      ])
   }
 }
 

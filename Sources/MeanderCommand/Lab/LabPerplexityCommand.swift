@@ -11,9 +11,10 @@ struct LabPerplexityCommand: AsyncParsableCommand {
     discussion: Examples.discussion(
       "lab perplexity",
       """
-      Without --contexts: streams that lie evenly over the text, the state carried from the beginning of each to its end, and once \
-      more for each --reset, begun anew every so many bytes. With --contexts: the same windows of text scored after so many bytes of \
-      what stands before them, and the change against --baseline, paired window by window.
+      Without --contexts: streams that lie evenly over the text, the state carried from the beginning of each to its \
+      end, and once more for each --reset, begun anew every so many bytes. With --contexts: the same windows of text \
+      scored after so many bytes of what stands before them, and the change against --baseline, paired window by \
+      window.
       """))
 
   @OptionGroup var lab: LabOptions
@@ -25,7 +26,8 @@ struct LabPerplexityCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Bytes of each stream.", valueName: "length"))
   var length = Lengths([1 << 16])
 
-  @Option(help: ArgumentHelp("Begin the state anew every so many bytes, beside carrying it: 256,4K.", valueName: "lengths"))
+  @Option(
+    help: ArgumentHelp("Begin the state anew every so many bytes, beside carrying it: 256,4K.", valueName: "lengths"))
   var reset: Lengths?
 
   @Flag(help: "Measure an n-gram of order 5 beside the model, which learns as it reads.")
@@ -53,7 +55,9 @@ struct LabPerplexityCommand: AsyncParsableCommand {
     guard length.values.count == 1, window.values.count == 1, baseline.values.count == 1 else {
       throw ValidationError("Please give --length, --window and --baseline one length each.")
     }
-    if contexts != nil, ngram || !prime.isEmpty { throw ValidationError("Please give --contexts or an n-gram, not both.") }
+    if contexts != nil, ngram || !prime.isEmpty {
+      throw ValidationError("Please give --contexts or an n-gram, not both.")
+    }
     if reset != nil, contexts != nil { throw ValidationError("Please give --reset or --contexts, not both.") }
   }
 
@@ -72,7 +76,9 @@ struct LabPerplexityCommand: AsyncParsableCommand {
       resets: [nil] + (reset?.values ?? []).map { Optional($0) }, priming: ngram || !prime.isEmpty ? prime : nil)
     try await lab.run(
       measurement, on: lab.subject(), columns: ["series", "length", "samples", "bits_per_byte", "low", "high"],
-      more: [("overall", ["series", "bytes", "tokens", "bits_per_byte", "low", "high", "perplexity", "streams_with_alarm"])])
+      more: [
+        ("overall", ["series", "bytes", "tokens", "bits_per_byte", "low", "high", "perplexity", "streams_with_alarm"])
+      ])
   }
 }
 
@@ -80,7 +86,8 @@ struct LabPerplexityCommand: AsyncParsableCommand {
 struct TextOptions: ParsableArguments {
   @Option(
     name: .customLong("text"),
-    help: ArgumentHelp("Files and folders of text; may be repeated. They follow each other without a mark.", valueName: "path"))
+    help: ArgumentHelp(
+      "Files and folders of text; may be repeated. They follow each other without a mark.", valueName: "path"))
   var paths: [String] = []
 
   var name: String { paths.joined(separator: " ") }

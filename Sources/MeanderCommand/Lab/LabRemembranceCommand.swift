@@ -10,9 +10,9 @@ struct LabRemembranceCommand: AsyncParsableCommand {
     discussion: Examples.discussion(
       "lab remembrance",
       """
-      Effective remembrance (Ruiz and Gu 2025): the prediction behind a whole stream against the one behind its last tokens alone, as \
-      half the sum of differences. A healthy model comes to agree with itself as more is read; a collapsed one differs \
-      wherever its first tokens are left out.
+      Effective remembrance (Ruiz and Gu 2025): the prediction behind a whole stream against the one behind its last \
+      tokens alone, as half the sum of differences. A healthy model comes to agree with itself as more is read; a \
+      collapsed one differs wherever its first tokens are left out.
       """))
 
   @OptionGroup var lab: LabOptions

@@ -2,7 +2,8 @@ import MeanderFiles
 import MeanderTasks
 
 extension CapacityMeasurement {
-  /// Rows of recall by length, a point for each model, and where the plan means to fit them, the three laws of each quantity.
+  /// Rows of recall by length, a point for each model, and where the plan means to fit them, the three laws of each
+  /// quantity.
   package func report(_ outcomes: [JSON?]) -> [(String, JSON)] {
     let models = outcomes.compactMap { $0 }
     var rows: [JSON] = []
@@ -27,7 +28,9 @@ extension CapacityMeasurement {
           ("recall_is_censored", model["recall_is_censored"] ?? .null), ("seconds", model["seconds"] ?? .null),
         ]))
     }
-    var members: [(String, JSON)] = [("results", .array(rows)), ("points", .array(points)), ("stages", .array(stages(models)))]
+    var members: [(String, JSON)] = [
+      ("results", .array(rows)), ("points", .array(points)), ("stages", .array(stages(models))),
+    ]
     var fits: [JSON] = []
     var panels: [JSON] = []
     for (quantity, published) in [("forget", Self.publishedForget), ("recall", Self.publishedRecall)] {
@@ -47,7 +50,9 @@ extension CapacityMeasurement {
   }
 
   /// The published fits (arXiv 2410.07145), in tokens; state in millions of floats.
-  private static func publishedForget(_ size: Double) -> Double { 1000 * ScalingLaw.linear.length(at: size, [5.172, -4.469]) }
+  private static func publishedForget(_ size: Double) -> Double {
+    1000 * ScalingLaw.linear.length(at: size, [5.172, -4.469])
+  }
   private static func publishedRecall(_ size: Double) -> Double {
     1000 * ScalingLaw.exponential.length(at: size, [4.756, 0.3111540, -0.742])
   }
@@ -55,15 +60,17 @@ extension CapacityMeasurement {
   private func stages(_ models: [JSON]) -> [JSON] {
     models.flatMap { model in
       (model["stages"]?.array ?? []).map { stage in
-        JSON([("state_floats", model["state_floats"] ?? .null), ("seed", model["seed"] ?? .null)]
-          + ["trained", "inside", "outside", "forgets"].map { ($0, stage[$0] ?? .null) })
+        JSON(
+          [("state_floats", model["state_floats"] ?? .null), ("seed", model["seed"] ?? .null)]
+            + ["trained", "inside", "outside", "forgets"].map { ($0, stage[$0] ?? .null) })
       }
     }
   }
 
   private static func json(_ fit: ScalingLaw.Fit, _ quantity: String, _ points: [ScalingLaw.Point]) -> JSON {
     JSON([
-      ("quantity", .string(quantity)), ("law", .string(fit.law.rawValue)), ("constants", .array(fit.constants.map { JSON($0) })),
+      ("quantity", .string(quantity)), ("law", .string(fit.law.rawValue)),
+      ("constants", .array(fit.constants.map { JSON($0) })),
       ("r_squared", JSON(fit.explained)), ("leave_one_size_out", fit.law.leaveOneOut(points).map { JSON($0) } ?? .null),
       ("points", JSON(points.count)),
     ])
@@ -82,15 +89,21 @@ extension CapacityMeasurement {
     ]
     for fit in laws {
       series.append(
-        (fit.law.rawValue, grid.filter { fit.length(at: $0) > 1 }.map { size in
-          let band = fit.law.band(points, at: size)
-          return ReportPanel.point(size, fit.length(at: size), low: band.map { max(1, $0.lowerBound) }, high: band.map { max(1, $0.upperBound) })
-        }))
+        (
+          fit.law.rawValue,
+          grid.filter { fit.length(at: $0) > 1 }.map { size in
+            let band = fit.law.band(points, at: size)
+            return ReportPanel.point(
+              size, fit.length(at: size), low: band.map { max(1, $0.lowerBound) },
+              high: band.map { max(1, $0.upperBound) })
+          }
+        ))
     }
     let theirs = grid.filter { published($0) > 1 }.map { ReportPanel.point($0, published($0)) }
     if !theirs.isEmpty { series.append(("published, tokens", theirs)) }
     return ReportPanel(
-      title: quantity == "forget" ? "training length from which it forgets" : "longest length recalled", horizontal: "state, millions of floats",
+      title: quantity == "forget" ? "training length from which it forgets" : "longest length recalled",
+      horizontal: "state, millions of floats",
       vertical: "length, bytes", isLogarithmic: (false, true), series: series
     ).json
   }

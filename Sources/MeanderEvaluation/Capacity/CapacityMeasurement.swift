@@ -6,12 +6,13 @@ import MeanderTasks
 import MeanderTraining
 import Synchronization
 
-/// `lab capacity`: how much a state can hold, and from which training length on it learns to forget (Stuffed Mamba's experiment).
+/// `lab capacity`: how much a state can hold, and from which training length on it learns to forget (Stuffed Mamba's
+/// experiment).
 ///
-/// Models of growing state are trained on text with pass keys mixed in, each over longer and longer training lengths. T_forget is the
-/// shortest training length from which the loss up to the longest position stays below twice the largest within the training length.
-/// T_recall is the longest context, on a grid of quarter octaves, before the first at which fewer than 95 % of keys are given back, at
-/// the longest training length.
+/// Models of growing state are trained on text with pass keys mixed in, each over longer and longer training lengths.
+/// T_forget is the shortest training length from which the loss up to the longest position stays below twice the
+/// largest within the training length. T_recall is the longest context, on a grid of quarter octaves, before the first
+/// at which fewer than 95 % of keys are given back, at the longest training length.
 package struct CapacityMeasurement: Measurement {
   package static let name = "capacity"
 
@@ -25,7 +26,8 @@ package struct CapacityMeasurement: Measurement {
   package init(plan: CapacityPlan, text: [String], heldOut: TextFiller, heldOutName: String, work: String) throws {
     guard plan.streams * plan.longest <= heldOut.byteCount else {
       throw MeanderError(
-        .badRequest, "\(plan.streams) streams of \(plan.longest) bytes are more than the \(heldOut.byteCount) bytes held out",
+        .badRequest,
+        "\(plan.streams) streams of \(plan.longest) bytes are more than the \(heldOut.byteCount) bytes held out",
         at: heldOutName, remedy: "Give more held-out text.")
     }
     self.plan = plan
@@ -38,7 +40,8 @@ package struct CapacityMeasurement: Measurement {
   package var title: String { "Capacity: forgetting and recall by size of the state" }
   package var settings: [(String, JSON)] {
     [
-      ("text", JSON(text)), ("held_out", .string(heldOutName)), ("trained_lengths", .array(plan.trained.map { JSON($0) })),
+      ("text", JSON(text)), ("held_out", .string(heldOutName)),
+      ("trained_lengths", .array(plan.trained.map { JSON($0) })),
       ("tokens_a_length", JSON(plan.tokens)), ("longest", JSON(plan.longest)), ("streams", JSON(plan.streams)),
       ("keys_a_length", JSON(plan.samples)), ("length_unit", .string("bytes")),
     ]
@@ -76,14 +79,15 @@ package struct CapacityMeasurement: Measurement {
     }
     let elapsed = clock.now - start
     return JSON([
-      ("state_floats", JSON(size.stateFloats)), ("seed", JSON(seed)), ("stages", .array(stages)), ("recall", JSON(recall.length)),
+      ("state_floats", JSON(size.stateFloats)), ("seed", JSON(seed)), ("stages", .array(stages)),
+      ("recall", JSON(recall.length)),
       ("recall_is_censored", .bool(recall.length == plan.recallLengths.last)), ("recall_rows", .array(recall.rows)),
       ("seconds", JSON(Double(elapsed.components.seconds))),
     ])
   }
 
-  /// Trains on a thread of its own, so that none of those that tasks share is held for hours. Throws `.cancelled`, with a checkpoint
-  /// behind it, where the task was.
+  /// Trains on a thread of its own, so that none of those that tasks share is held for hours. Throws `.cancelled`,
+  /// with a checkpoint behind it, where the task was.
   private static func train(_ recipe: Recipe, meter: Meter) async throws {
     let isCancelled = CancelFlag()
     let thread = try TurnThread()
@@ -125,7 +129,8 @@ package struct CapacityMeasurement: Measurement {
     let inside = means.indices.filter { StreamLoss.end($0) <= trained }.map { means[$0] }.max() ?? 0
     let outside = means.indices.filter { StreamLoss.end($0) > trained }.map { means[$0] }.max() ?? 0
     return JSON([
-      ("trained", JSON(trained)), ("inside", JSON(inside)), ("outside", JSON(outside)), ("forgets", .bool(outside < 2 * inside)),
+      ("trained", JSON(trained)), ("inside", JSON(inside)), ("outside", JSON(outside)),
+      ("forgets", .bool(outside < 2 * inside)),
       ("loss", .array(means.map { JSON($0) })),
     ])
   }
@@ -136,7 +141,8 @@ package struct CapacityMeasurement: Measurement {
     var rows: [JSON] = []
     for length in plan.recallLengths {
       let measurement = RecallMeasurement(
-        series: [RecallSeries("landmark", PasskeyTask(wordings: [.landmark], trailingSpace: 0, opening: 0))], lengths: [length],
+        series: [RecallSeries("landmark", PasskeyTask(wordings: [.landmark], trailingSpace: 0, opening: 0))],
+        lengths: [length],
         samples: plan.samples, depths: .uniform, filler: heldOut)
       var outcomes: [JSON] = []
       for unit in 0..<plan.samples { outcomes.append(try await measurement.measure(unit, on: stream)) }

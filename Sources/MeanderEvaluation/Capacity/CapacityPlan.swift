@@ -1,7 +1,8 @@
 import MeanderFiles
 import MeanderTasks
 
-/// What `lab capacity` trains and measures: models of growing state at one width, each over longer and longer training lengths.
+/// What `lab capacity` trains and measures: models of growing state at one width, each over longer and longer training
+/// lengths.
 package struct CapacityPlan: Sendable {
   /// A model by the size of its state.
   package struct Size: Sendable, Hashable {
@@ -46,14 +47,17 @@ package struct CapacityPlan: Sendable {
 
   /// A smoke run: three states, one seed, few tokens. It fits nothing.
   package static let quick = CapacityPlan(
-    sizes: [8, 16, 32].map { Size(layers: 2, width: 32, headWidth: 32, state: $0) }, trained: [128, 256], tokens: 1 << 19, batch: 8,
-    seeds: 1, longest: 1 << 13, streams: 4, samples: 10, recallLengths: quarterOctaves(from: 256, to: 1 << 11), fits: false)
+    sizes: [8, 16, 32].map { Size(layers: 2, width: 32, headWidth: 32, state: $0) }, trained: [128, 256],
+    tokens: 1 << 19, batch: 8,
+    seeds: 1, longest: 1 << 13, streams: 4, samples: 10, recallLengths: quarterOctaves(from: 256, to: 1 << 11),
+    fits: false)
 
-  /// Eight states from 0.13 to 4.2 million floats at d 128 and four layers, which straddle the zeros of the published laws (0.47 and 0.86
-  /// million); 20 million tokens at each training length, two seeds.
+  /// Eight states from 0.13 to 4.2 million floats at d 128 and four layers, which straddle the zeros of the published
+  /// laws (0.47 and 0.86 million); 20 million tokens at each training length, two seeds.
   package static let paper = CapacityPlan(
     sizes: [64, 160, 320, 480, 768, 1024, 1536, 4096].map { Size(layers: 4, width: 128, headWidth: 64, state: $0) },
-    trained: [256, 512, 1024, 2048, 4096, 8192], tokens: 20_000_000, batch: 8, seeds: 2, longest: 1 << 20, streams: 8, samples: 40,
+    trained: [256, 512, 1024, 2048, 4096, 8192], tokens: 20_000_000, batch: 8, seeds: 2, longest: 1 << 20, streams: 8,
+    samples: 40,
     recallLengths: quarterOctaves(from: 256, to: 1 << 20), fits: true)
 
   /// From `first`, each 2^(1/4) times the one before, to `last`.
@@ -70,15 +74,19 @@ package struct CapacityPlan: Sendable {
     return lengths
   }
 
-  /// The recipe of one training: text and pass keys in real text, never powered, from scratch or from the model in `start`.
+  /// The recipe of one training: text and pass keys in real text, never powered, from scratch or from the model in
+  /// `start`.
   func recipe(_ size: Size, length: Int, seed: Int, text: [String], start: String?, output: String) -> JSON {
     let inner = 2 * size.width
     let model = JSON([
       ("model_type", .string("mamba2")), ("architectures", JSON(["Mamba2ForCausalLM"])), ("vocab_size", JSON(256)),
       ("hidden_size", JSON(size.width)), ("num_hidden_layers", JSON(size.layers)), ("state_size", JSON(size.state)),
-      ("num_heads", JSON(inner / size.headWidth)), ("head_dim", JSON(size.headWidth)), ("expand", JSON(2)), ("n_groups", JSON(1)),
-      ("conv_kernel", JSON(4)), ("chunk_size", JSON(64)), ("layer_norm_epsilon", JSON(1e-5)), ("use_bias", .bool(false)),
-      ("use_conv_bias", .bool(true)), ("hidden_act", .string("silu")), ("rms_norm", .bool(true)), ("residual_in_fp32", .bool(true)),
+      ("num_heads", JSON(inner / size.headWidth)), ("head_dim", JSON(size.headWidth)), ("expand", JSON(2)),
+      ("n_groups", JSON(1)),
+      ("conv_kernel", JSON(4)), ("chunk_size", JSON(64)), ("layer_norm_epsilon", JSON(1e-5)),
+      ("use_bias", .bool(false)),
+      ("use_conv_bias", .bool(true)), ("hidden_act", .string("silu")), ("rms_norm", .bool(true)),
+      ("residual_in_fp32", .bool(true)),
       ("tie_word_embeddings", .bool(true)), ("meander", JSON([("purposes", JSON(["language", "recall"]))])),
     ])
     let key = JSON([
@@ -92,10 +100,22 @@ package struct CapacityPlan: Sendable {
     ])
     let steps = max(1, tokens / (batch * length))
     return JSON([
-      start.map { ("start", .string($0)) } ?? ("model", model), ("data", .array([running, key])), ("batch", JSON(batch)),
+      start.map { ("start", .string($0)) } ?? ("model", model), ("data", .array([running, key])),
+      ("batch", JSON(batch)),
       ("length", JSON(length)), ("steps", JSON(steps)), ("seed", JSON(seed)),
-      ("optimizer", JSON([("rate", JSON(start == nil ? 0.002 : 0.001)), ("beta2", JSON(0.95)), ("decay", JSON(0.1)), ("clip", JSON(1))])),
-      ("schedule", JSON([("kind", .string("wsd")), ("warm_up", JSON(min(50, steps / 4))), ("decay_share", JSON(0.2)), ("final", JSON(0.05))])),
+      (
+        "optimizer",
+        JSON([
+          ("rate", JSON(start == nil ? 0.002 : 0.001)), ("beta2", JSON(0.95)), ("decay", JSON(0.1)), ("clip", JSON(1)),
+        ])
+      ),
+      (
+        "schedule",
+        JSON([
+          ("kind", .string("wsd")), ("warm_up", JSON(min(50, steps / 4))), ("decay_share", JSON(0.2)),
+          ("final", JSON(0.05)),
+        ])
+      ),
       ("checkpoint", JSON([("seconds", JSON(300))])), ("output", .string(output)),
     ])
   }

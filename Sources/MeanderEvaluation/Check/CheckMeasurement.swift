@@ -4,8 +4,9 @@ import MeanderTasks
 
 /// `lab check`: the battery for releases, a page with a line for each promise, passed or failed.
 ///
-/// Line breaks to the longest length (the state stays finite, no head's norm passes twice what it was within the trained length),
-/// loss by position flat within 5 %, pass keys over lengths and ten depths, associative recall, RULER's single needle, variables and frequent words.
+/// Line breaks to the longest length (the state stays finite, no head's norm passes twice what it was within the
+/// trained length), loss by position flat within 5 %, pass keys over lengths and ten depths, associative recall,
+/// RULER's single needle, variables and frequent words.
 package struct CheckMeasurement: Measurement {
   package static let name = "check"
 
@@ -19,24 +20,30 @@ package struct CheckMeasurement: Measurement {
   private let isLanguageModel: Bool
 
   package init(
-    text: TextFiller?, textName: String, longest: Int, samples: Int, filler: any Filler, fillerName: String, trainedLength: Int?,
+    text: TextFiller?, textName: String, longest: Int, samples: Int, filler: any Filler, fillerName: String,
+    trainedLength: Int?,
     isLanguageModel: Bool
   ) throws {
     self.longest = longest
     self.isLanguageModel = isLanguageModel
     collapse = try CollapseMeasurement(
       text: nil, textName: "none", streams: 0, length: 0, newlines: longest, trainedLength: trainedLength)
-    context = try isLanguageModel
+    context =
+      try isLanguageModel
       ? text.map {
         try ContextMeasurement(
-          text: $0, textName: textName, contexts: Self.lengths(from: 2048, to: longest), windows: 16, window: 4096, baseline: 2048)
+          text: $0, textName: textName, contexts: Self.lengths(from: 2048, to: longest), windows: 16, window: 4096,
+          baseline: 2048)
       } : nil
     let depths = RecallDepths.fixed((0..<10).map { (Double($0) + 0.5) / 10 })
     passkey = PasskeyMeasurement(
-      [.wording(.landmark)], lengths: Self.lengths(from: 1024, to: longest), samples: samples, depths: depths, filler: filler,
+      [.wording(.landmark)], lengths: Self.lengths(from: 1024, to: longest), samples: samples, depths: depths,
+      filler: filler,
       fillerName: fillerName)
     tasks = TaskMeasurement(
-      try TaskMeasurement.series(["mqar-4", "mqar-16", "mqar-64", "needle-single", "variable-tracking", "frequent-words"]), lengths: [1024, 4096],
+      try TaskMeasurement.series([
+        "mqar-4", "mqar-16", "mqar-64", "needle-single", "variable-tracking", "frequent-words",
+      ]), lengths: [1024, 4096],
       samples: 10 * samples, filler: filler, fillerName: fillerName)
   }
 
@@ -56,7 +63,9 @@ package struct CheckMeasurement: Measurement {
 
   package var title: String { "Check" }
   package var settings: [(String, JSON)] {
-    parts.map { ($0.name, JSON($0.measurement.settings)) } + [("longest", JSON(longest)), ("length_unit", .string("bytes"))]
+    parts.map { ($0.name, JSON($0.measurement.settings)) } + [
+      ("longest", JSON(longest)), ("length_unit", .string("bytes")),
+    ]
   }
   package var units: [MeasurementUnit] {
     parts.flatMap { part in part.measurement.units.map { MeasurementUnit("\(part.name)/\($0.name)", bytes: $0.bytes) } }
@@ -81,19 +90,23 @@ package struct CheckMeasurement: Measurement {
       // What was not measured at all passes no check and fails none.
       if mine.contains(where: { $0 != nil }) { reports[part.name] = JSON(try part.measurement.report(Array(mine))) }
     }
-    let checks = newlineChecks(reports["newlines"]) + contextChecks(reports["context"])
+    let checks =
+      newlineChecks(reports["newlines"]) + contextChecks(reports["context"])
       + recallChecks(reports["passkey"], reports["tasks"])
     let rows = (reports["passkey"]?["results"]?.array ?? []) + (reports["tasks"]?["results"]?.array ?? [])
     return [
-      ("checks", .array(checks)), ("passed", .bool(checks.allSatisfy { $0["passed"]?.bool != false })), ("results", .array(rows)),
-      ("by_depth", reports["passkey"]?["by_depth"] ?? .array([])), ("panels", reports["newlines"]?["panels"] ?? .array([])),
+      ("checks", .array(checks)), ("passed", .bool(checks.allSatisfy { $0["passed"]?.bool != false })),
+      ("results", .array(rows)),
+      ("by_depth", reports["passkey"]?["by_depth"] ?? .array([])),
+      ("panels", reports["newlines"]?["panels"] ?? .array([])),
       ("context", reports["context"]?["results"] ?? .array([])),
     ]
   }
 
   private func check(_ name: String, _ value: Double?, _ bound: String, samples: Int, passed: Bool) -> JSON {
     JSON([
-      ("check", .string(name)), ("value", value.map { JSON($0) } ?? .null), ("bound", .string(bound)), ("samples", JSON(samples)),
+      ("check", .string(name)), ("value", value.map { JSON($0) } ?? .null), ("bound", .string(bound)),
+      ("samples", JSON(samples)),
       ("passed", .bool(passed)),
     ])
   }
@@ -111,7 +124,9 @@ package struct CheckMeasurement: Measurement {
     }
     return [
       check("\(name): the state stays finite", nil, "finite", samples: 1, passed: isFinite),
-      check("\(name): the largest growth of a head's norm", largest, "< 2", samples: 1, passed: isFinite && largest ?? 0 < 2),
+      check(
+        "\(name): the largest growth of a head's norm", largest, "< 2", samples: 1, passed: isFinite && largest ?? 0 < 2
+      ),
     ]
   }
 
@@ -131,7 +146,9 @@ package struct CheckMeasurement: Measurement {
       (row: row, prefix: "", least: (row["series"]?.string ?? "").hasPrefix("mqar") ? 0.95 : 0.856)
     }
     return (keys + others).compactMap { row, prefix, least in
-      guard let series = row["series"]?.string, let length = row["length"]?.double, let accuracy = row["accuracy"]?.double else {
+      guard let series = row["series"]?.string, let length = row["length"]?.double,
+        let accuracy = row["accuracy"]?.double
+      else {
         return nil
       }
       return check(

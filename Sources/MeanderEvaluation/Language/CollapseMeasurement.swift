@@ -6,8 +6,8 @@ import MeanderTasks
 
 /// `lab collapse`: where a model's loss leaves what it was within the trained length, and which heads outgrow theirs.
 ///
-/// Read are streams of real text, and the prompt that tells length from content: line breaks alone. Every stream is sampled where
-/// its position, in tokens, is a power of two times the grid.
+/// Read are streams of real text, and the prompt that tells length from content: line breaks alone. Every stream is
+/// sampled where its position, in tokens, is a power of two times the grid.
 package struct CollapseMeasurement: Measurement {
   package static let name = "collapse"
 
@@ -23,10 +23,13 @@ package struct CollapseMeasurement: Measurement {
   /// Tokens between two looks at the gauge, doubled from one to the next.
   private static let grid = 512
 
-  package init(text: TextFiller?, textName: String, streams: Int, length: Int, newlines: Int, trainedLength: Int?) throws {
+  package init(text: TextFiller?, textName: String, streams: Int, length: Int, newlines: Int, trainedLength: Int?)
+    throws
+  {
     if let text, streams * length > text.byteCount {
       throw MeanderError(
-        .badRequest, "\(streams) streams of \(length) bytes are more than the \(text.byteCount) bytes of text", at: textName,
+        .badRequest, "\(streams) streams of \(length) bytes are more than the \(text.byteCount) bytes of text",
+        at: textName,
         remedy: "Ask for fewer or shorter streams, or give more text.")
     }
     self.text = text
@@ -40,7 +43,8 @@ package struct CollapseMeasurement: Measurement {
   package var title: String { "Loss and state by position" }
   package var settings: [(String, JSON)] {
     [
-      ("text", .string(textName)), ("streams", JSON(streams)), ("stream_bytes", JSON(length)), ("newlines", JSON(newlines)),
+      ("text", .string(textName)), ("streams", JSON(streams)), ("stream_bytes", JSON(length)),
+      ("newlines", JSON(newlines)),
       ("trained_length", trainedLength.map { JSON($0) } ?? .null), ("length_unit", .string("bytes")),
     ]
   }
@@ -76,13 +80,16 @@ package struct CollapseMeasurement: Measurement {
       if let trained { members.append(("\(series)_rise", Self.rise(losses, trained: trained))) }
     }
     let heads = HeadTable(texts.isEmpty ? prompt.map { [$0] } ?? [] : texts, trained: trained)
-    members += [("heads", .array(heads.rows)), ("collapsing", .array(heads.collapsing)), ("panels", .array(heads.panels))]
+    members += [
+      ("heads", .array(heads.rows)), ("collapsing", .array(heads.collapsing)), ("panels", .array(heads.panels)),
+    ]
     let failures = (texts + (prompt.map { [$0] } ?? [])).compactMap { $0["failure"]?.string }
     if !failures.isEmpty { members.append(("states_not_finite", JSON(failures))) }
     return [("results", .array(rows))] + members
   }
 
-  /// The loss in the last bucket, over that of the buckets that lie within the trained length and behind its first quarter.
+  /// The loss in the last bucket, over that of the buckets that lie within the trained length and behind its first
+  /// quarter.
   private static func rise(_ losses: [StreamLoss], trained: Int) -> JSON {
     // The trained length is in tokens, positions are in bytes.
     let tokens = losses.reduce(0) { $0 + $1.totalTokens }
@@ -90,18 +97,25 @@ package struct CollapseMeasurement: Measurement {
     let limit = Double(trained) * bytesAToken
     let last = losses.map(\.bits.count).max() ?? 0
     func mean(_ buckets: [Int]) -> Double? {
-      let bits = losses.reduce(0.0) { sum, loss in buckets.reduce(sum) { $0 + (loss.bits.indices.contains($1) ? loss.bits[$1] : 0) } }
-      let bytes = losses.reduce(0) { sum, loss in buckets.reduce(sum) { $0 + (loss.bytes.indices.contains($1) ? loss.bytes[$1] : 0) } }
+      let bits = losses.reduce(0.0) { sum, loss in
+        buckets.reduce(sum) { $0 + (loss.bits.indices.contains($1) ? loss.bits[$1] : 0) }
+      }
+      let bytes = losses.reduce(0) { sum, loss in
+        buckets.reduce(sum) { $0 + (loss.bytes.indices.contains($1) ? loss.bytes[$1] : 0) }
+      }
       return bytes > 0 ? bits / Double(bytes) : nil
     }
-    let within = (0..<last).filter { Double(StreamLoss.end($0)) <= limit * 1.01 && Double(StreamLoss.end($0)) > limit / 4 }
+    let within = (0..<last).filter {
+      Double(StreamLoss.end($0)) <= limit * 1.01 && Double(StreamLoss.end($0)) > limit / 4
+    }
     guard let inside = mean(within), inside > 0, let outside = mean([last - 1]) else { return .null }
     let leaves = (0..<last).first { bucket in
       Double(StreamLoss.end(bucket)) > limit && (mean([bucket]) ?? 0) > 1.25 * inside
     }
     return JSON([
       ("trained_length_tokens", JSON(trained)), ("within", JSON(inside)), ("at_the_end", JSON(outside)),
-      ("ratio", JSON(outside / inside)), ("above_by_a_quarter_from", leaves.map { JSON(StreamLoss.end($0) / 2) } ?? .null),
+      ("ratio", JSON(outside / inside)),
+      ("above_by_a_quarter_from", leaves.map { JSON(StreamLoss.end($0) / 2) } ?? .null),
     ])
   }
 }
@@ -119,7 +133,9 @@ private struct CollapseReading {
     self.grid = grid
   }
 
-  mutating func read(_ count: Int, on stream: LabStream, _ piece: (_ offset: Int, _ count: Int) throws -> [UInt8]) async throws {
+  mutating func read(_ count: Int, on stream: LabStream, _ piece: (_ offset: Int, _ count: Int) throws -> [UInt8])
+    async throws
+  {
     var start = 0
     var read = 0
     var next = grid
@@ -145,9 +161,13 @@ private struct CollapseReading {
     let heads = samples.map { position, gauge in
       JSON([
         ("position", JSON(position)),
-        ("layers", .array(gauge.layers.map { layer in
-          .array(layer.heads.map { .array([JSON($0.norm), JSON($0.largestOverRMS), JSON($0.retention)]) })
-        })),
+        (
+          "layers",
+          .array(
+            gauge.layers.map { layer in
+              .array(layer.heads.map { .array([JSON($0.norm), JSON($0.largestOverRMS), JSON($0.retention)]) })
+            })
+        ),
       ])
     }
     return [("loss", loss.json), ("samples", .array(heads))] + (failure.map { [("failure", .string($0))] } ?? [])

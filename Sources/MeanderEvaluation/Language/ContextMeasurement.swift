@@ -3,8 +3,8 @@ import MeanderErrors
 import MeanderFiles
 import MeanderTasks
 
-/// `lab perplexity --contexts`: what a longer past is worth. The same windows of text are scored after more and more of what
-/// stands before them; every comparison is within a window, never between different texts.
+/// `lab perplexity --contexts`: what a longer past is worth. The same windows of text are scored after more and more
+/// of what stands before them; every comparison is within a window, never between different texts.
 package struct ContextMeasurement: Measurement {
   package static let name = "context"
 
@@ -28,7 +28,8 @@ package struct ContextMeasurement: Measurement {
     let longest = self.contexts.last ?? 0
     guard longest + 2 * window <= text.byteCount else {
       throw MeanderError(
-        .badRequest, "a window of \(window) bytes behind \(longest) needs more than the \(text.byteCount) bytes of text",
+        .badRequest,
+        "a window of \(window) bytes behind \(longest) needs more than the \(text.byteCount) bytes of text",
         at: textName, remedy: "Give more text, or shorter contexts.")
     }
   }
@@ -36,7 +37,8 @@ package struct ContextMeasurement: Measurement {
   package var title: String { "Bits a byte of the same windows, by how much was read before" }
   package var settings: [(String, JSON)] {
     [
-      ("text", .string(textName)), ("windows", JSON(windows)), ("window_bytes", JSON(window)), ("baseline", JSON(baseline)),
+      ("text", .string(textName)), ("windows", JSON(windows)), ("window_bytes", JSON(window)),
+      ("baseline", JSON(baseline)),
       ("longest_context", JSON(contexts.last ?? 0)),
       ("length_unit", .string("bytes")),
     ]
@@ -88,7 +90,8 @@ package struct ContextMeasurement: Measurement {
       let mean = MeanInterval(values)
       var row: [(String, JSON)] = [
         ("series", .string("the same windows")), ("length", JSON(context)), ("samples", JSON(values.count)),
-        ("bits_per_byte", JSON(mean.mean)), ("low", JSON(max(0, mean.interval.lowerBound))), ("high", JSON(mean.interval.upperBound)),
+        ("bits_per_byte", JSON(mean.mean)), ("low", JSON(max(0, mean.interval.lowerBound))),
+        ("high", JSON(mean.interval.upperBound)),
       ]
       let pairs = (0..<windows).compactMap { window in
         value(context, window).flatMap { here in value(baseline, window).map { (here, $0) } }
@@ -101,7 +104,10 @@ package struct ContextMeasurement: Measurement {
           ("change", JSON(change.mean)), ("change_low", JSON(change.interval.lowerBound)),
           ("change_high", JSON(change.interval.upperBound)),
         ]
-        relative.append(ReportPanel.point(Double(context), change.mean * 100, low: change.interval.lowerBound * 100, high: change.interval.upperBound * 100))
+        relative.append(
+          ReportPanel.point(
+            Double(context), change.mean * 100, low: change.interval.lowerBound * 100,
+            high: change.interval.upperBound * 100))
       }
       return JSON(row)
     }

@@ -7,8 +7,8 @@ struct HeadTable {
   private struct Head {
     let layer: Int
     let number: Int
-    /// By sample: position in tokens, and the means of norm, of the largest entry over the root of the mean square, and of what is
-    /// left of the first token, as a logarithm.
+    /// By sample: position in tokens, and the means of norm, of the largest entry over the root of the mean square,
+    /// and of what is left of the first token, as a logarithm.
     var samples: [(position: Int, norm: Double, outlier: Double, retention: Double)]
   }
 
@@ -41,21 +41,23 @@ struct HeadTable {
       head.samples.map { sample in
         JSON([
           ("layer", JSON(head.layer)), ("head", JSON(head.number)), ("position", JSON(sample.position)),
-          ("norm", JSON(sample.norm)), ("outlier_ratio", JSON(sample.outlier)), ("log_retention", JSON(sample.retention)),
+          ("norm", JSON(sample.norm)), ("outlier_ratio", JSON(sample.outlier)),
+          ("log_retention", JSON(sample.retention)),
         ])
       }
     }
   }
 
-  /// Heads that still hold 99 % of what they read first at the end of the trained length, and whose norm later is more than twice the
-  /// largest that it was within it: from where, and by how much in the end.
+  /// Heads that still hold 99 % of what they read first at the end of the trained length, and whose norm later is more
+  /// than twice the largest that it was within it: from where, and by how much in the end.
   var collapsing: [JSON] {
     guard let trained else { return [] }
     return heads.compactMap { head -> JSON? in
       guard let limit = largestNorm(head), limit > 0 else { return nil }
       let outside = head.samples.filter { $0.position > trained }
       guard let first = outside.first(where: { $0.norm > 2 * limit }), let last = outside.last else { return nil }
-      // The decay of a head goes on at the pace that it has: what was left at the trained length follows from any sample.
+      // The decay of a head goes on at the pace that it has: what was left at the trained length follows from any
+      // sample.
       guard first.retention * Double(trained) / Double(first.position) > log(0.99) else { return nil }
       return JSON([
         ("layer", JSON(head.layer)), ("head", JSON(head.number)), ("position", JSON(first.position)),

@@ -4,8 +4,8 @@ import MeanderErrors
 import MeanderFiles
 import MeanderTasks
 
-/// `lab perplexity`: bits a byte and perplexity over streams of text, by position, with the state carried from beginning to end or
-/// begun anew every so many bytes.
+/// `lab perplexity`: bits a byte and perplexity over streams of text, by position, with the state carried from
+/// beginning to end or begun anew every so many bytes.
 ///
 /// The text is cut into streams that lie evenly over it. Files follow each other without a mark.
 package struct LossMeasurement: Measurement {
@@ -18,14 +18,18 @@ package struct LossMeasurement: Measurement {
   package let length: Int
   /// After how many bytes the state is begun anew; nil carries it.
   package let resets: [Int?]
-  /// Text that an n-gram reads before each stream, in order to be measured beside the model; nil for none, empty for nothing before.
+  /// Text that an n-gram reads before each stream, in order to be measured beside the model; nil for none, empty for
+  /// nothing before.
   package let priming: [String]?
 
   /// Throws `.badRequest` where the text is shorter than the streams.
-  package init(text: TextFiller, textName: String, streams: Int, length: Int, resets: [Int?], priming: [String]? = nil) throws {
+  package init(text: TextFiller, textName: String, streams: Int, length: Int, resets: [Int?], priming: [String]? = nil)
+    throws
+  {
     guard streams * length <= text.byteCount else {
       throw MeanderError(
-        .badRequest, "\(streams) streams of \(length) bytes are more than the \(text.byteCount) bytes of text", at: textName,
+        .badRequest, "\(streams) streams of \(length) bytes are more than the \(text.byteCount) bytes of text",
+        at: textName,
         remedy: "Ask for fewer or shorter streams, or give more text.")
     }
     self.text = text
@@ -43,7 +47,8 @@ package struct LossMeasurement: Measurement {
   package var title: String { "Bits a byte, by position" }
   package var settings: [(String, JSON)] {
     [
-      ("text", .string(textName)), ("streams", JSON(streams)), ("stream_bytes", JSON(length)), ("length_unit", .string("bytes")),
+      ("text", .string(textName)), ("streams", JSON(streams)), ("stream_bytes", JSON(length)),
+      ("length_unit", .string("bytes")),
       ("n_gram_primed_with", priming.map { JSON($0) } ?? .null),
     ]
   }
@@ -54,7 +59,9 @@ package struct LossMeasurement: Measurement {
     } + (priming == nil ? [] : [MeasurementUnit(Self.ngram, bytes: streams * length)])
   }
 
-  static func name(_ reset: Int?) -> String { reset.map { "begun anew every \(Figure.length(Double($0)))" } ?? "carried" }
+  static func name(_ reset: Int?) -> String {
+    reset.map { "begun anew every \(Figure.length(Double($0)))" } ?? "carried"
+  }
 
   /// One n-gram for all streams: each is read by a copy of the primed one.
   private func ngramLosses(_ stream: LabStream) throws -> JSON {
@@ -121,7 +128,9 @@ package struct LossMeasurement: Measurement {
     var rows: [JSON] = []
     var overall: [JSON] = []
     for (number, reset) in resets.enumerated() {
-      let losses = stride(from: number, to: streams * resets.count, by: resets.count).compactMap { outcomes[$0].flatMap { StreamLoss($0) } }
+      let losses = stride(from: number, to: streams * resets.count, by: resets.count).compactMap {
+        outcomes[$0].flatMap { StreamLoss($0) }
+      }
       if losses.isEmpty { continue }
       rows += Self.rows(losses, series: Self.name(reset), within: length)
       overall.append(JSON(Self.overall(losses, series: Self.name(reset))))
@@ -141,8 +150,10 @@ package struct LossMeasurement: Measurement {
       if values.isEmpty { return nil }
       let mean = MeanInterval(values)
       return JSON([
-        ("series", .string(series)), ("length", JSON(min(length, StreamLoss.end(bucket)))), ("samples", JSON(values.count)),
-        ("bits_per_byte", JSON(mean.mean)), ("low", JSON(max(0, mean.interval.lowerBound))), ("high", JSON(mean.interval.upperBound)),
+        ("series", .string(series)), ("length", JSON(min(length, StreamLoss.end(bucket)))),
+        ("samples", JSON(values.count)),
+        ("bits_per_byte", JSON(mean.mean)), ("low", JSON(max(0, mean.interval.lowerBound))),
+        ("high", JSON(mean.interval.upperBound)),
       ])
     }
   }

@@ -4,11 +4,12 @@ import MeanderErrors
 import MeanderFiles
 import MeanderTasks
 
-/// `lab remembrance`: how far a model's next prediction depends on what stands far back (effective remembrance, Ruiz and Gu 2025).
+/// `lab remembrance`: how far a model's next prediction depends on what stands far back (effective remembrance, Ruiz
+/// and Gu 2025).
 ///
-/// Of a stream of T tokens, the distribution behind all of them is compared with the one behind the last T - t alone: the distance
-/// is total variation, half the sum of differences. It falls as more is read; where a state has collapsed, leaving out the first
-/// few tokens changes everything.
+/// Of a stream of T tokens, the distribution behind all of them is compared with the one behind the last T - t alone:
+/// the distance is total variation, half the sum of differences. It falls as more is read; where a state has
+/// collapsed, leaving out the first few tokens changes everything.
 package struct RemembranceMeasurement: Measurement {
   package static let name = "remembrance"
 
@@ -27,7 +28,10 @@ package struct RemembranceMeasurement: Measurement {
 
   package var title: String { "Distance of the prediction from that of the whole stream, by how much of it was read" }
   package var settings: [(String, JSON)] {
-    [("text", .string(textName)), ("streams", JSON(streams)), ("stream_tokens", JSON(length)), ("length_unit", .string("tokens"))]
+    [
+      ("text", .string(textName)), ("streams", JSON(streams)), ("stream_tokens", JSON(length)),
+      ("length_unit", .string("tokens")),
+    ]
   }
   package var units: [MeasurementUnit] {
     (0..<streams).map { MeasurementUnit("\($0)", bytes: suffixes.reduce(length, +)) }
@@ -66,7 +70,9 @@ package struct RemembranceMeasurement: Measurement {
       let bytes = try text.bytes(from: start, count: count)
       let ids = model.tokenizer.encode(bytes)
       // The last ones of a longer text may fall into other tokens.
-      if ids.count >= length + 8 || (ids.count >= length && model.tokenizer.kind == "bytes") { return Array(ids.prefix(length)) }
+      if ids.count >= length + 8 || (ids.count >= length && model.tokenizer.kind == "bytes") {
+        return Array(ids.prefix(length))
+      }
       guard bytes.count == count else {
         throw MeanderError(
           .badRequest, "stream \(number) has fewer than \(length) tokens behind its beginning", at: textName,
@@ -101,7 +107,8 @@ package struct RemembranceMeasurement: Measurement {
       guard let list = values[count] else { return nil }
       let mean = MeanInterval(list)
       return JSON([
-        ("series", .string("total variation")), ("length", JSON(count)), ("left_out", JSON(length - count)), ("samples", JSON(list.count)),
+        ("series", .string("total variation")), ("length", JSON(count)), ("left_out", JSON(length - count)),
+        ("samples", JSON(list.count)),
         ("distance", JSON(min(1, mean.mean))), ("low", JSON(max(0, mean.interval.lowerBound))),
         ("high", JSON(min(1, mean.interval.upperBound))),
       ])

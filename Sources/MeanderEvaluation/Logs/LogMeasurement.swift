@@ -3,10 +3,12 @@ import MeanderErrors
 import MeanderFiles
 import MeanderTasks
 
-/// `lab log`: how well a model's surprise finds lines that do not belong into a log, beside an n-gram that learns as it reads, and both mixed.
+/// `lab log`: how well a model's surprise finds lines that do not belong into a log, beside an n-gram that learns as
+/// it reads, and both mixed.
 ///
-/// Into each log ten kinds of foreign line are put at drawn places behind its first tenth, each kind several times. A reader is judged
-/// by how high it scores the first of each kind among all lines, and by how many kinds it has among its twenty highest scores.
+/// Into each log ten kinds of foreign line are put at drawn places behind its first tenth, each kind several times. A
+/// reader is judged by how high it scores the first of each kind among all lines, and by how many kinds it has among
+/// its twenty highest scores.
 package struct LogMeasurement: Measurement {
   package static let name = "log"
 
@@ -94,7 +96,8 @@ package struct LogMeasurement: Measurement {
     let own = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: true).prefix(lines).map(Array.init)
     guard own.count >= 200 else {
       throw MeanderError(
-        .badData, "the log has \(own.count) lines that are not empty, 200 are needed", at: path, remedy: "Give a longer log.")
+        .badData, "the log has \(own.count) lines that are not empty, 200 are needed", at: path,
+        remedy: "Give a longer log.")
     }
     // What stands behind each of the log's own lines.
     var foreign: [Int: [ForeignLine]] = [:]
@@ -129,8 +132,10 @@ package struct LogMeasurement: Measurement {
       .sorted { ($0.element.0.score, -$0.offset) > ($1.element.0.score, -$1.offset) }.prefix(20)
     let found = Set(highest.compactMap { $0.element.1 })
     return JSON([
-      ("auc", areaUnderCurve(positives: positives, negatives: negatives).map { JSON($0) } ?? .null), ("kinds", JSON(found.count)),
-      ("bits_per_byte", JSON(bitsPerByte)), ("missed", JSON(ForeignLine.allCases.filter { !found.contains($0) }.map(\.rawValue))),
+      ("auc", areaUnderCurve(positives: positives, negatives: negatives).map { JSON($0) } ?? .null),
+      ("kinds", JSON(found.count)),
+      ("bits_per_byte", JSON(bitsPerByte)),
+      ("missed", JSON(ForeignLine.allCases.filter { !found.contains($0) }.map(\.rawValue))),
     ])
   }
 
@@ -148,8 +153,10 @@ package struct LogMeasurement: Measurement {
         rows.append(
           JSON([
             ("log", .string(log)), ("series", .string(reader.rawValue)),
-            ("length", JSON(mine.reduce(0) { $0 + ($1["bytes"]?.integer ?? 0) } / mine.count)), ("samples", JSON(mine.count)),
-            ("auc", JSON(area.mean)), ("low", JSON(max(0, area.interval.lowerBound))), ("high", JSON(min(1, area.interval.upperBound))),
+            ("length", JSON(mine.reduce(0) { $0 + ($1["bytes"]?.integer ?? 0) } / mine.count)),
+            ("samples", JSON(mine.count)),
+            ("auc", JSON(area.mean)), ("low", JSON(max(0, area.interval.lowerBound))),
+            ("high", JSON(min(1, area.interval.upperBound))),
             ("kinds_in_top_20", JSON(mean("kinds"))), ("bits_a_byte", JSON(mean("bits_per_byte"))),
           ]))
       }

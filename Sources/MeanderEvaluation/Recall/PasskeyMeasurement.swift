@@ -22,8 +22,8 @@ package struct PasskeyMeasurement: Measurement {
   ///   - endings: how questions end; both are asked of one reading.
   ///   - fillerName: what the report calls the filler.
   package init(
-    _ questions: [Question], endings: [RecallSeries.Ending] = RecallSeries.Ending.allCases, lengths: [Int], samples: Int,
-    depths: RecallDepths = .uniform, filler: any Filler, fillerName: String
+    _ questions: [Question], endings: [RecallSeries.Ending] = RecallSeries.Ending.allCases, lengths: [Int],
+    samples: Int, depths: RecallDepths = .uniform, filler: any Filler, fillerName: String
   ) {
     let series = questions.map { question in
       switch question {
@@ -63,6 +63,8 @@ package struct PasskeyMeasurement: Measurement {
     [("filler", .string(fillerName))] + recall.settings
   }
   package var units: [MeasurementUnit] { recall.units }
-  package func measure(_ unit: Int, on stream: LabStream) async throws -> JSON { try await recall.measure(unit, on: stream) }
+  package func measure(_ unit: Int, on stream: LabStream) async throws -> JSON {
+    try await recall.measure(unit, on: stream)
+  }
   package func report(_ outcomes: [JSON?]) -> [(String, JSON)] { recall.report(outcomes) }
 }

@@ -10,7 +10,9 @@ extension RecallMeasurement {
     for (number, series) in series.enumerated() {
       for ending in series.rule == .exact ? [.plain] : series.endings {
         for length in lengths.sorted() {
-          let cell = samples.filter { $0.0.series == number && $0.0.length == length }.map { ReadSample($0.0, $0.1, ending) }
+          let cell = samples.filter { $0.0.series == number && $0.0.length == length }.map {
+            ReadSample($0.0, $0.1, ending)
+          }
           if cell.isEmpty { continue }
           rows.append(JSON(row(series, ending, length, cell)))
           byDepth += depthRows(series, ending, length, cell)
@@ -29,7 +31,9 @@ extension RecallMeasurement {
     return members
   }
 
-  private func row(_ series: RecallSeries, _ ending: RecallSeries.Ending, _ length: Int, _ cell: [ReadSample]) -> [(String, JSON)] {
+  private func row(
+    _ series: RecallSeries, _ ending: RecallSeries.Ending, _ length: Int, _ cell: [ReadSample]
+  ) -> [(String, JSON)] {
     let hits = cell.reduce(0) { $0 + $1.hits }
     let parts = cell.reduce(0) { $0 + $1.parts }
     let interval = Proportion(hits: hits, of: parts).interval()
@@ -37,8 +41,10 @@ extension RecallMeasurement {
     let clustered = ClusteredProportion(clusters).interval()
     var row: [(String, JSON)] = [
       ("series", .string(series.name(ending))), ("length", JSON(length)),
-      ("tokens", JSON(cell.reduce(0) { $0 + $1.tokens } / cell.count)), ("samples", JSON(cell.count)), ("hits", JSON(hits)),
-      ("accuracy", JSON(Double(hits) / Double(parts))), ("low", JSON(interval.lowerBound)), ("high", JSON(interval.upperBound)),
+      ("tokens", JSON(cell.reduce(0) { $0 + $1.tokens } / cell.count)), ("samples", JSON(cell.count)),
+      ("hits", JSON(hits)),
+      ("accuracy", JSON(Double(hits) / Double(parts))), ("low", JSON(interval.lowerBound)),
+      ("high", JSON(interval.upperBound)),
       ("clusters", JSON(clusters.count)), ("clustered_low", JSON(clustered.lowerBound)),
       ("clustered_high", JSON(clustered.upperBound)),
     ]
@@ -76,14 +82,15 @@ extension RecallMeasurement {
       let proportion = Proportion(hits: samples.reduce(0) { $0 + $1.hits }, of: samples.reduce(0) { $0 + $1.parts })
       return JSON([
         ("series", .string(series.name(ending))), ("length", JSON(length)), ("depth", JSON(depth)),
-        ("samples", JSON(samples.count)), ("accuracy", JSON(proportion.rate)), ("low", JSON(proportion.interval().lowerBound)),
+        ("samples", JSON(samples.count)), ("accuracy", JSON(proportion.rate)),
+        ("low", JSON(proportion.interval().lowerBound)),
         ("high", JSON(proportion.interval().upperBound)),
       ])
     }
   }
 
-  /// Samples by what they have in common: those that begin in one document, or where haystacks are longer than documents, in one
-  /// stretch of text as long as a haystack. Filler that is made up is nobody's in common.
+  /// Samples by what they have in common: those that begin in one document, or where haystacks are longer than
+  /// documents, in one stretch of text as long as a haystack. Filler that is made up is nobody's in common.
   private static func clusters(_ cell: [ReadSample]) -> [Proportion] {
     var groups: [String: (hits: Int, parts: Int)] = [:]
     for sample in cell {

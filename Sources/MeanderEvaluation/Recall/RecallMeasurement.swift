@@ -5,8 +5,9 @@ import MeanderTasks
 
 /// How often a model gives back what it read somewhere in a long input.
 ///
-/// Every sample has filler, key and depth of its own, decided by the seed, the series, the length and the sample's number alone;
-/// no two read a common stretch of stream. Every token is streamed: nothing is skipped, powered or taken over from another sample.
+/// Every sample has filler, key and depth of its own, decided by the seed, the series, the length and the sample's
+/// number alone; no two read a common stretch of stream. Every token is streamed: nothing is skipped, powered or taken
+/// over from another sample.
 package struct RecallMeasurement: Sendable {
   package var series: [RecallSeries]
   /// Bytes that are read before the answer, the question included.
@@ -39,8 +40,8 @@ package struct RecallMeasurement: Sendable {
     }
   }
 
-  /// What decides a sample. More lengths, series or samples leave those that were measured as they are, but for depths that are
-  /// spread over the samples.
+  /// What decides a sample. More lengths, series or samples leave those that were measured as they are, but for depths
+  /// that are spread over the samples.
   var settings: [(String, JSON)] {
     [
       ("reading", .string("every token streamed")), ("length_unit", .string("bytes")), ("depths", .string(depths.text)),
@@ -54,7 +55,8 @@ package struct RecallMeasurement: Sendable {
   package func measure(_ unit: Int, on stream: LabStream) async throws -> JSON {
     let cell = cells[unit]
     let series = series[cell.series]
-    var generator = TaskGenerator(seed: stream.seed &+ Self.digest(series.name), sample: UInt64(cell.length) << 24 | UInt64(cell.number))
+    var generator = TaskGenerator(
+      seed: stream.seed &+ Self.digest(series.name), sample: UInt64(cell.length) << 24 | UInt64(cell.number))
     let drawn = generator.uniform()
     let depth = depth(cell.number, drawn)
     let example = try example(series.task, cell.length, depth, generator.fork())
@@ -83,7 +85,9 @@ package struct RecallMeasurement: Sendable {
   }
 
   /// An example whose bytes up to its last answer are `length`, or as few as its statements take.
-  private func example(_ task: any RecallTask, _ length: Int, _ depth: Double, _ generator: TaskGenerator) throws -> Example {
+  private func example(
+    _ task: any RecallTask, _ length: Int, _ depth: Double, _ generator: TaskGenerator
+  ) throws -> Example {
     var draft = generator
     let least = try task.example(filler: 0, depth: depth, using: &draft)
     let rest = least.byteCount - (least.answers.last?.count ?? 0)

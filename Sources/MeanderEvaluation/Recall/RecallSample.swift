@@ -37,7 +37,9 @@ struct RecallSample {
     tokens = session.position
   }
 
-  private mutating func ask(_ question: [UInt8], _ answer: [UInt8], _ session: Session, _ stream: LabStream) async throws {
+  private mutating func ask(
+    _ question: [UInt8], _ answer: [UInt8], _ session: Session, _ stream: LabStream
+  ) async throws {
     if series.rule == .exact {
       try await stream.read(question, session)
       try await session.finishInput()
@@ -83,7 +85,8 @@ struct RecallSample {
     ]
     if let origin {
       members += [
-        ("document", .string(origin.document)), ("document_bytes", JSON(origin.documentBytes)), ("offset", JSON(origin.offset)),
+        ("document", .string(origin.document)), ("document_bytes", JSON(origin.documentBytes)),
+        ("offset", JSON(origin.offset)),
         ("corpus_bytes", JSON(origin.corpusBytes)),
       ]
     }

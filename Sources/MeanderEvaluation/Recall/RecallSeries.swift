@@ -29,7 +29,8 @@ package struct RecallSeries: Sendable {
 
   /// When an answer counts.
   package enum Rule: String, Sendable {
-    /// It stands in the greedy continuation, which is no longer than five tokens or the answer itself: the published rule.
+    /// It stands in the greedy continuation, which is no longer than five tokens or the answer itself: the published
+    /// rule.
     case contains
     /// Every part of it (several values) stands in the continuation, each counted alone: RULER's rule.
     case share

@@ -10,7 +10,8 @@ package struct TaskMeasurement: Measurement {
   private let fillerName: String
 
   package init(
-    _ series: [RecallSeries], lengths: [Int], samples: Int, depths: RecallDepths = .uniform, filler: any Filler, fillerName: String
+    _ series: [RecallSeries], lengths: [Int], samples: Int, depths: RecallDepths = .uniform, filler: any Filler,
+    fillerName: String
   ) {
     recall = RecallMeasurement(series: series, lengths: lengths, samples: samples, depths: depths, filler: filler)
     self.fillerName = fillerName
@@ -66,6 +67,8 @@ package struct TaskMeasurement: Measurement {
   package var title: String { "Recall, by length" }
   package var settings: [(String, JSON)] { [("filler", .string(fillerName))] + recall.settings }
   package var units: [MeasurementUnit] { recall.units }
-  package func measure(_ unit: Int, on stream: LabStream) async throws -> JSON { try await recall.measure(unit, on: stream) }
+  package func measure(_ unit: Int, on stream: LabStream) async throws -> JSON {
+    try await recall.measure(unit, on: stream)
+  }
   package func report(_ outcomes: [JSON?]) -> [(String, JSON)] { recall.report(outcomes) }
 }

@@ -1,9 +1,10 @@
 import MeanderFiles
 
-/// A measurement of the lab: what it reads, what it finds, and what its report says. A file and a line in `Measurements`.
+/// A measurement of the lab: what it reads, what it finds, and what its report says. A file and a line in
+/// `Measurements`.
 ///
-/// It is cut into units that know nothing of each other, so that they run side by side, a stopped run goes on behind those that
-/// are done, and any of them can be made again from seed and settings alone.
+/// It is cut into units that know nothing of each other, so that they run side by side, a stopped run goes on behind
+/// those that are done, and any of them can be made again from seed and settings alone.
 package protocol Measurement: Sendable {
   /// What the command calls it.
   static var name: String { get }
@@ -17,7 +18,8 @@ package protocol Measurement: Sendable {
   /// The outcome of one unit. Throws `.cancelled` where its task was.
   func measure(_ unit: Int, on stream: LabStream) async throws -> JSON
 
-  /// What the report holds beside its head: `results`, rows with `length` or other factors, and what else there is to say.
+  /// What the report holds beside its head: `results`, rows with `length` or other factors, and what else there is to
+  /// say.
   ///
   /// - Parameter outcomes: of every unit; nil for those that were not reached.
   func report(_ outcomes: [JSON?]) throws -> [(String, JSON)]

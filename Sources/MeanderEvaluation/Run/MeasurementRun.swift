@@ -4,7 +4,8 @@ import MeanderFiles
 import MeanderTasks
 import Synchronization
 
-/// Runs a measurement into a folder: `outcomes.jsonl` as they come, at the end `report.json` and the picture drawn from it.
+/// Runs a measurement into a folder: `outcomes.jsonl` as they come, at the end `report.json` and the picture drawn
+/// from it.
 package struct MeasurementRun: Sendable {
   package let measurement: any Measurement
   package let subject: LabSubject
@@ -14,7 +15,9 @@ package struct MeasurementRun: Sendable {
   /// Whether outcomes that stand there are gone on from.
   package let resumes: Bool
 
-  package init(_ measurement: any Measurement, _ subject: LabSubject, seed: UInt64, folder: String, resumes: Bool = false) {
+  package init(
+    _ measurement: any Measurement, _ subject: LabSubject, seed: UInt64, folder: String, resumes: Bool = false
+  ) {
     self.measurement = measurement
     self.subject = subject
     self.seed = seed
@@ -102,7 +105,8 @@ package struct MeasurementRun: Sendable {
     let mitigations: JSON = subject.mitigations.isEmpty ? .string("none") : JSON(subject.mitigations)
     let model = subject.models.first.map { model -> [(String, JSON)] in
       [
-        ("model", .string(model.name)), ("fingerprint", .string(model.fingerprint)), ("architecture", .string(model.architecture)),
+        ("model", .string(model.name)), ("fingerprint", .string(model.fingerprint)),
+        ("architecture", .string(model.architecture)),
         ("parameters", JSON(model.parameterCount)), ("compute", .string(model.compute.rawValue)),
       ]
     }
@@ -150,7 +154,10 @@ extension JSON {
     for member in object.members {
       let key = JSON.string(member.key).write() + Array(": ".utf8)
       if let rows = member.value.array, rows.contains(where: { $0.object != nil }) {
-        lines.append(key + Array("[\n  ".utf8) + Array(rows.map { $0.write() }.joined(separator: Array(",\n  ".utf8))) + [UInt8(ascii: "]")])
+        lines.append(
+          key + Array("[\n  ".utf8) + Array(rows.map { $0.write() }.joined(separator: Array(",\n  ".utf8))) + [
+            UInt8(ascii: "]")
+          ])
       } else {
         lines.append(key + member.value.write())
       }

@@ -1,7 +1,8 @@
 import MeanderErrors
 import MeanderFiles
 
-/// The outcomes of a run, a line each, written as they come: what a stopped run goes on from, and what its report was made of.
+/// The outcomes of a run, a line each, written as they come: what a stopped run goes on from, and what its report was
+/// made of.
 ///
 /// The first line says what was measured and how; only a run of which it says the same may go on with the file.
 final class OutcomeRecord {
@@ -9,8 +10,8 @@ final class OutcomeRecord {
   /// By the unit's name.
   private(set) var outcomes: [String: JSON] = [:]
 
-  /// Starts `path` anew, or with `resumes` goes on with what stands there, if anything does. A last line that was not finished is
-  /// cut off. Throws `.mismatch` where the file belongs to another measurement.
+  /// Starts `path` anew, or with `resumes` goes on with what stands there, if anything does. A last line that was not
+  /// finished is cut off. Throws `.mismatch` where the file belongs to another measurement.
   init(_ path: String, head: JSON, resumes: Bool) throws {
     var end = 0
     if resumes, FileStatus(path) != nil { end = try Self.read(path, head: head, into: &outcomes) }
@@ -44,7 +45,8 @@ final class OutcomeRecord {
       } else if let unit = line["unit"]?.string, let outcome = line["outcome"] {
         outcomes[unit] = outcome
       } else {
-        throw MeanderError(.badData, "byte \(start) begins no outcome", at: path, remedy: "Start anew without --resume.")
+        throw MeanderError(
+          .badData, "byte \(start) begins no outcome", at: path, remedy: "Start anew without --resume.")
       }
       start = end + 1
     }

@@ -3,8 +3,8 @@ package protocol Filler: Sendable {
   /// A run of filler, to be read piece by piece; what it holds depends on the generator alone, not on the pieces.
   func run(_ generator: TaskGenerator) throws -> any FillerRun
 
-  /// The same, begun at `share` of all there is to draw from, 0 at its beginning: how runs are spread over a text that is used
-  /// up by them. Fillers that have no end leave it aside.
+  /// The same, begun at `share` of all there is to draw from, 0 at its beginning: how runs are spread over a text that
+  /// is used up by them. Fillers that have no end leave it aside.
   func run(_ generator: TaskGenerator, at share: Double) throws -> any FillerRun
 }
 

@@ -52,7 +52,9 @@ package struct TextFiller: Filler {
   }
 
   /// Where in the corpus the first line at or behind `offset` begins.
-  package func lineStart(from offset: Int) throws -> Int { try run(from: min(byteCount - 1, max(0, offset))).origin?.offset ?? 0 }
+  package func lineStart(from offset: Int) throws -> Int {
+    try run(from: min(byteCount - 1, max(0, offset))).origin?.offset ?? 0
+  }
 
   /// Up to `count` bytes of the corpus from byte `offset` on; fewer at its end.
   package func bytes(from offset: Int, count: Int) throws -> [UInt8] {

@@ -1,8 +1,9 @@
 import MeanderErrors
 import MeanderFiles
 
-/// A measurement's report: a JSON object with `results`, rows of `length`, `accuracy`, `bits_per_byte`, `distance` or `auc`, and perhaps
-/// `depth`, `low`, `high` and `series`; where there is `by_depth`, more rows of the same kind, and in `panels` curves of other things.
+/// A measurement's report: a JSON object with `results`, rows of `length`, `accuracy`, `bits_per_byte`, `distance` or
+/// `auc`, and perhaps `depth`, `low`, `high` and `series`; where there is `by_depth`, more rows of the same kind, and
+/// in `panels` curves of other things.
 package struct MeasurementReport {
   private struct Row {
     let length: Double
@@ -58,16 +59,21 @@ package struct MeasurementReport {
     if let samples = json["samples"]?.integer ?? (counts.count == 1 ? counts.first : nil) {
       parts.append("\(samples) samples a cell")
     }
-    if let mitigations = json["mitigations"]?.array?.compactMap(\.string) { parts.append(mitigations.joined(separator: ", ")) }
+    if let mitigations = json["mitigations"]?.array?.compactMap(\.string) {
+      parts.append(mitigations.joined(separator: ", "))
+    }
     if let filler = json["filler"]?.string { parts.append("filler \(filler)") }
     if let seed = json["seed"]?.integer { parts.append("seed \(seed)") }
     if json["complete"]?.bool == false { parts.append("not complete") }
     subtitle = parts.joined(separator: ", ")
     let mitigations = json["mitigations"]?.array?.compactMap(\.string).joined(separator: " ")
     labels = [
-      mitigations ?? "no mitigation", json["model"]?.string ?? "", json["seed"]?.integer.map { "seed \($0)" } ?? "", path,
+      mitigations ?? "no mitigation", json["model"]?.string ?? "", json["seed"]?.integer.map { "seed \($0)" } ?? "",
+      path,
     ]
-    panels = try (json["panels"]?.array ?? []).enumerated().map { try ReportPanel.panel($1, path: "\(path), panels[\($0)]") }
+    panels = try (json["panels"]?.array ?? []).enumerated().map {
+      try ReportPanel.panel($1, path: "\(path), panels[\($0)]")
+    }
     horizontal = json["length_unit"]?.string.map { "length, \($0)" } ?? "length"
   }
 
@@ -86,29 +92,34 @@ package struct MeasurementReport {
       interval = low...high
     }
     return Row(
-      length: length, depth: row["depth"]?.double, series: row["series"]?.string ?? "", value: value, interval: interval)
+      length: length, depth: row["depth"]?.double, series: row["series"]?.string ?? "", value: value, interval: interval
+    )
   }
 
   /// Curves with their intervals and a heat map for each series that tells depths apart.
   package func chart() -> Chart {
     let names = rows.map(\.series).firstOnes
     let cells = byDepth.isEmpty && Set(rows.compactMap(\.depth)).count > 1 ? rows : byDepth
-    let heats = quantity == .accuracy
-      ? cells.map(\.series).firstOnes.map { name in Chart.Panel.heat(heat(cells.filter { $0.series == name }, name)) } : []
+    let heats =
+      quantity == .accuracy
+      ? cells.map(\.series).firstOnes.map { name in Chart.Panel.heat(heat(cells.filter { $0.series == name }, name)) }
+      : []
     let own = byDepth.isEmpty && !heats.isEmpty ? heats : [.lines(curves(rows, names))] + heats
     return Chart(title: title, subtitle: subtitle, panels: own + panels.map { .lines($0) })
   }
 
-  /// Several reports of one quantity in one picture: a panel for each series, a curve for each report in it, named by the first thing in
-  /// which they all differ. Throws `.badData` where they tell of different quantities.
+  /// Several reports of one quantity in one picture: a panel for each series, a curve for each report in it, named by
+  /// the first thing in which they all differ. Throws `.badData` where they tell of different quantities.
   package static func chart(_ reports: [MeasurementReport]) throws -> Chart {
     guard let first = reports.first else { throw MeanderError(.badRequest, "there is no report to draw", at: "plot") }
     if let other = reports.first(where: { $0.quantity != first.quantity }) {
       throw MeanderError(
-        .badData, "this tells of \(other.quantity.text), \(first.labels[3]) of \(first.quantity.text)", at: other.labels[3],
+        .badData, "this tells of \(other.quantity.text), \(first.labels[3]) of \(first.quantity.text)",
+        at: other.labels[3],
         remedy: "Draw them one by one.")
     }
-    let place = first.labels.indices.first { place in Set(reports.map { $0.labels[place] }).count == reports.count } ?? 3
+    let place =
+      first.labels.indices.first { place in Set(reports.map { $0.labels[place] }).count == reports.count } ?? 3
     let panels = reports.flatMap { $0.rows.map(\.series) }.firstOnes.map { name -> Chart.Panel in
       let rows = reports.map { report in report.rows.filter { $0.series == name } }
       var panel = first.curves(rows.flatMap { $0 }, [""])
@@ -136,7 +147,8 @@ package struct MeasurementReport {
 
   private func curve(_ name: String, _ rows: [Row], _ color: Int) -> LinePanel.Series {
     LinePanel.Series(
-      name, rows.sorted { $0.length < $1.length }.map { .init($0.length, $0.value, interval: $0.interval) }, style: .marked,
+      name, rows.sorted { $0.length < $1.length }.map { .init($0.length, $0.value, interval: $0.interval) },
+      style: .marked,
       color: color)
   }
 

@@ -11,7 +11,9 @@ package struct ReportPanel: Sendable {
   /// Names and points.
   package var series: [(String, [JSON])]
 
-  package init(title: String, horizontal: String, vertical: String, isLogarithmic: (Bool, Bool), series: [(String, [JSON])]) {
+  package init(
+    title: String, horizontal: String, vertical: String, isLogarithmic: (Bool, Bool), series: [(String, [JSON])]
+  ) {
     self.title = title
     self.horizontal = horizontal
     self.vertical = vertical
@@ -50,9 +52,11 @@ package struct ReportPanel: Sendable {
     func axis(_ name: String, _ place: Int) -> Axis {
       let isLogarithmic = scales.indices.contains(place) && scales[place]
       return Axis(
-        json[name]?.string ?? "", isLogarithmic ? .logarithmic : .linear, format: place == 0 ? Figure.length : Figure.compact)
+        json[name]?.string ?? "", isLogarithmic ? .logarithmic : .linear,
+        format: place == 0 ? Figure.length : Figure.compact)
     }
     return LinePanel(
-      title: json["title"]?.string ?? "", horizontal: axis("horizontal", 0), vertical: axis("vertical", 1), series: series)
+      title: json["title"]?.string ?? "", horizontal: axis("horizontal", 0), vertical: axis("vertical", 1),
+      series: series)
   }
 }

@@ -19,8 +19,8 @@ package struct MeanInterval: Sendable, Hashable {
     interval = (mean - half)...(mean + half)
   }
 
-  /// The 97.5 % point of Student's distribution: exact for one and two degrees of freedom, else by Cornish and Fisher's expansion,
-  /// which is off by less than 2 in 1,000 at three and by less with more.
+  /// The 97.5 % point of Student's distribution: exact for one and two degrees of freedom, else by Cornish and
+  /// Fisher's expansion, which is off by less than 2 in 1,000 at three and by less with more.
   static func student(_ degrees: Int) -> Double {
     if degrees <= 1 { return 12.7062 }
     if degrees == 2 { return 4.30265 }

@@ -41,11 +41,13 @@ package enum ScalingLaw: String, Sendable, CaseIterable {
     }
   }
 
-  /// The law through `points`, which must hold more sizes than it has constants, or nil. Relative errors count alike: the power law is
-  /// fitted to logarithms, the others by squares weighted with 1/T².
+  /// The law through `points`, which must hold more sizes than it has constants, or nil. Relative errors count alike:
+  /// the power law is fitted to logarithms, the others by squares weighted with 1/T².
   package func fit(_ points: [Point]) -> Fit? {
     let sizes = Set(points.map(\.size))
-    guard sizes.count > (self == .exponential ? 3 : 2), points.allSatisfy({ $0.size > 0 && $0.length > 0 }) else { return nil }
+    guard sizes.count > (self == .exponential ? 3 : 2), points.allSatisfy({ $0.size > 0 && $0.length > 0 }) else {
+      return nil
+    }
     let constants: [Double]
     switch self {
     case .linear:
@@ -104,8 +106,8 @@ package enum ScalingLaw: String, Sendable, CaseIterable {
   /// A law that says less than nothing is as wrong as one that says a thousandth.
   private static func logError(_ said: Double, _ length: Double) -> Double { log(max(said, length / 1000) / length) }
 
-  /// The root of the mean square of log(said / measured) when every size in turn is foretold from the others; nil where some size
-  /// leaves too few.
+  /// The root of the mean square of log(said / measured) when every size in turn is foretold from the others; nil
+  /// where some size leaves too few.
   package func leaveOneOut(_ points: [Point]) -> Double? {
     var sum = 0.0
     for size in Set(points.map(\.size)) {
@@ -118,8 +120,8 @@ package enum ScalingLaw: String, Sendable, CaseIterable {
     return points.isEmpty ? nil : (sum / Double(points.count)).squareRoot()
   }
 
-  /// Between which lengths 95 % of the laws lie at `size` that are fitted to points drawn with replacement, size by size, from a fixed
-  /// seed; nil where draws seldom hold enough sizes.
+  /// Between which lengths 95 % of the laws lie at `size` that are fitted to points drawn with replacement, size by
+  /// size, from a fixed seed; nil where draws seldom hold enough sizes.
   package func band(_ points: [Point], at size: Double, draws: Int = 400) -> ClosedRange<Double>? {
     let groups = Dictionary(grouping: points, by: \.size).sorted { $0.key < $1.key }.map(\.value)
     var generator = TaskGenerator(seed: 1)

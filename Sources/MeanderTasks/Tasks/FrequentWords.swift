@@ -1,9 +1,11 @@
 import MeanderFiles
 
-/// A text of coded words, and the question which three are the most frequent (after RULER's `fwe`, Hsieh and others 2024).
+/// A text of coded words, and the question which three are the most frequent (after RULER's `fwe`, Hsieh and others
+/// 2024).
 ///
-/// The word of rank k has its share by a zeta law, k^-2 (RULER's alpha of 2), so the three stand well apart; words that the law leaves no
-/// room for occur once. The text is the haystack: it is as long as the bytes that are asked for. Memory is linear in it.
+/// The word of rank k has its share by a zeta law, k^-2 (RULER's alpha of 2), so the three stand well apart; words
+/// that the law leaves no room for occur once. The text is the haystack: it is as long as the bytes that are asked
+/// for. Memory is linear in it.
 package struct FrequentWords: RecallTask {
   package static let name = "frequent-words"
   private static let letters = 6
@@ -29,7 +31,8 @@ package struct FrequentWords: RecallTask {
     var seen: Set<String> = []
     var words: [String] = []
     while words.count < counts.count {
-      let word = String(decoding: (0..<Self.letters).map { _ in UInt8(ascii: "a") + UInt8(generator.below(26)) }, as: UTF8.self)
+      let word = String(
+        decoding: (0..<Self.letters).map { _ in UInt8(ascii: "a") + UInt8(generator.below(26)) }, as: UTF8.self)
       if seen.insert(word).inserted { words.append(word) }
     }
     let ordered = generator.draw(count, of: zip(words, counts).flatMap { Array(repeating: $0, count: $1) })
@@ -42,7 +45,8 @@ package struct FrequentWords: RecallTask {
     var example = Example()
     example.append(text: "Count how often each coded word of the following text occurs.\n")
     example.append(.text(text))
-    example.append(text: "Which three coded words occur most often in the text above? From the most frequent on, they are:")
+    example.append(
+      text: "Which three coded words occur most often in the text above? From the most frequent on, they are:")
     example.append(answer: " " + words[..<3].joined(separator: " "))
     return example
   }
