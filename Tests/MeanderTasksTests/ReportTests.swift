@@ -1,3 +1,4 @@
+import Foundation
 import MeanderErrors
 import MeanderFiles
 import MeanderTasks
@@ -36,6 +37,18 @@ import Testing
       #"{"length_unit": "bytes", "results": [{"length": 128, "accuracy": 0.5}], "#
         + #""by_depth": [{"length": 128, "depth": 0.25, "accuracy": 0.5}]}"#)
     #expect(depths.contains("length, bytes") && depths.contains(">25<") && depths.contains(">50<"))
+  }
+
+  @Test func aLegendGoesOnInFurtherLines() throws {
+    func picture(_ count: Int) throws -> String {
+      let rows = (0..<count).map { #"{"series": "a wording of many letters, number \#($0)", "length": 128, "accuracy": 0.5}"# }
+      return try self.picture(#"{"results": [\#(rows.joined(separator: ", "))]}"#)
+    }
+    let six = try picture(6)
+    for number in 0..<6 { #expect(six.contains(">a wording of many letters, number \(number)<")) }
+    func height(_ svg: String) -> Double? { svg.components(separatedBy: "height=\"")[1].split(separator: "\"").first.flatMap { Double($0) } }
+    let heights = try [#require(height(six)), #require(height(try picture(2)))]
+    #expect(heights[0] - heights[1] == 48, "two to a line")
   }
 
   @Test func severalReportsAreOnePicture() throws {

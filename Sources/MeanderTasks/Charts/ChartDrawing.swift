@@ -2,7 +2,13 @@ extension Chart {
   /// The picture as SVG: 960 wide, text of 15 and more, colors for light and for dark pages, no scripts.
   package func svg() -> String {
     let columns = panels.count == 1 ? 1 : 2
-    let cell = (width: columns == 1 ? 880.0 : 464.0, height: columns == 1 ? 440.0 : 300.0)
+    let width = columns == 1 ? 880.0 : 464.0
+    // Where a legend takes more than a line, all panels are higher by that much, so that no plot is squeezed.
+    let excess = panels.map { panel -> Double in
+      guard case .lines(let lines) = panel else { return 0 }
+      return Drawing.legendExcess(of: lines, width: width)
+    }
+    let cell = (width: width, height: (columns == 1 ? 440 : 300) + (excess.max() ?? 0))
     let top = subtitle.isEmpty ? 64.0 : 92.0
     let rows = (panels.count + columns - 1) / columns
     let size = (

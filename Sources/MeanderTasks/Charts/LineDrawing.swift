@@ -11,15 +11,15 @@ extension Drawing {
     let labels = vertical.ticks.map(panel.vertical.format)
     let left = x + (panel.vertical.label.isEmpty ? 36 : 60) + (labels.map { Self.width($0) }.max() ?? 0)
     let right = x + width - 22
-    let entries = legend(of: panel)
-    let top = y + (entries.isEmpty ? 44 : 68)
+    let legend = Self.legendLines(of: panel, width: width)
+    let top = y + 44 + Self.legendLine * Double(legend.count)
     let bottom = y + height - 58
     func place(_ point: (x: Double, y: Double)) -> (Double, Double) {
       (left + horizontal.place(point.x) * (right - left), bottom - vertical.place(point.y) * (bottom - top))
     }
 
     text(panel.title, x + 24, y + 22, "t p")
-    drawLegend(entries, x + 24, y + 48, right)
+    for (line, entries) in legend.enumerated() { drawLegend(entries, x + 24, y + 48 + Self.legendLine * Double(line)) }
     for (tick, label) in zip(vertical.ticks, labels) {
       let height = place((horizontal.low, tick)).1
       line(left, height, right, height, "g")
@@ -122,29 +122,45 @@ extension Drawing {
     }
   }
 
-  /// What the legend names: every named series, or of many the first, the middle and the last.
-  private func legend(of panel: LinePanel) -> [(name: String, key: String)] {
-    let named = panel.series.filter { !$0.name.isEmpty }
-    guard named.count > 1 else { return [] }
-    let kept = named.count <= Self.colorCount ? named : [named[0], named[named.count / 2], named[named.count - 1]]
-    return kept.map { series in
-      let color = Color(series.color, of: panel)
-      return (series.name, "\(color.stroke(series.style == .faint ? "f" : nil))")
-    }
+  private typealias Entry = (name: String, key: String)
+  private static let legendLine = 24.0
+  private static let mostLines = 4
+
+  /// How much higher than with one line of legend a panel must be.
+  static func legendExcess(of panel: LinePanel, width: Double) -> Double {
+    legendLine * Double(max(0, legendLines(of: panel, width: width).count - 1))
   }
 
-  private mutating func drawLegend(
-    _ entries: [(name: String, key: String)], _ left: Double, _ y: Double, _ right: Double
-  ) {
+  /// What the legend names, as many to a line as fit: every named series, or of many the first, the middle and the last.
+  /// What four lines do not hold is left out rather than drawn over the curves.
+  private static func legendLines(of panel: LinePanel, width: Double) -> [[Entry]] {
+    let named = panel.series.filter { !$0.name.isEmpty }
+    guard named.count > 1 else { return [] }
+    let kept = named.count <= colorCount ? named : [named[0], named[named.count / 2], named[named.count - 1]]
+    var lines: [[Entry]] = []
+    var free = 0.0
+    for series in kept {
+      let needed = entryWidth(series.name)
+      if needed > free {
+        lines.append([])
+        free = width - 26
+      }
+      free -= needed + 12
+      let color = Color(series.color, of: panel)
+      lines[lines.count - 1].append((series.name, color.stroke(series.style == .faint ? "f" : nil)))
+    }
+    return Array(lines.prefix(mostLines))
+  }
+
+  private static func entryWidth(_ name: String) -> Double { 30 + width(name) }
+
+  private mutating func drawLegend(_ entries: [Entry], _ left: Double, _ y: Double) {
     var x = left
     for entry in entries {
-      let width = 30 + Self.width(entry.name)
-      // What does not fit is left out rather than drawn over the neighbor.
-      guard x + width <= right + 20 else { break }
       let key = "\(Self.number(x)),\(Self.number(y - 5)) \(Self.number(x + 22)),\(Self.number(y - 5))"
       add("<polyline points=\"\(key)\" \(entry.key)/>")
       text(entry.name, x + 28, y, "m")
-      x += width + 12
+      x += Self.entryWidth(entry.name) + 12
     }
   }
 }
