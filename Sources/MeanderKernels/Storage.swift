@@ -11,8 +11,19 @@ package final class Storage: @unchecked Sendable {
   /// Whether the memory was mapped, and is to be unmapped.
   private let isMapped: Bool
 
+  /// From this size on memory is mapped: freed, it goes back to the system at once, where malloc would keep it.
+  private static let smallestMapping = 1 << 20
+
   /// Zeroed memory of `byteCount` bytes, which must not be negative.
-  package init(byteCount: Int) {
+  package convenience init(byteCount: Int) {
+    if byteCount >= Storage.smallestMapping {
+      self.init(reserving: byteCount)
+    } else {
+      self.init(allocating: byteCount)
+    }
+  }
+
+  private init(allocating byteCount: Int) {
     precondition(byteCount >= 0, "a storage cannot hold \(byteCount) bytes")
     let size = max(64, (byteCount + 63) & ~63)
     // Safe: the size is a positive multiple of the alignment, as aligned_alloc asks; all bytes are written before use.
