@@ -42,6 +42,9 @@ package final class WorkerTeam: Sendable {
     for thread in others { pthread_join(thread, nil) }
   }
 
+  /// Waits a moment, for what another worker is about to finish.
+  package static func pause() { for _ in 0..<16 { meander_pause() } }
+
   /// Calls `body` once for each index below `count`, split over the team; returns when all are done.
   package func run(_ count: Int, _ body: @Sendable (Int) -> Void) {
     split(count) { part in for index in part { body(index) } }

@@ -29,7 +29,7 @@ extension Blocks {
   }
 
   /// norm → mixer → add of one layer: the last `outputs` rows of the residual.
-  private func forward(
+  func forward(
     _ layer: Int, _ ids: ArraySlice<Int32>, _ residual: Matrix, state: MixerState, outputs: Int, _ operations: Operations
   ) -> Matrix {
     let normed = operations.dropout(

@@ -70,7 +70,14 @@ extension LanguageModel {
     operations.stepObserver = observer
     var outputs = 1
     if case .each = readout { outputs = ids.count }
-    let final = blocks.forward(ids, state: { mixerState(state, $0, gates) }, outputs: outputs, operations)
+    let final: Matrix
+    if blocks.takesWavefront(ids.count, weightByteCount: weightByteCount, operations) {
+      final = blocks.forwardInWavefront(
+        ids, states: blocks.layers.indices.map { mixerState(state, $0, gates) }, outputs: outputs,
+        lanes: workspace.lanes(for: kernels) { blocks.wavefrontLanes(kernels) }, operations)
+    } else {
+      final = blocks.forward(ids, state: { mixerState(state, $0, gates) }, outputs: outputs, operations)
+    }
     state.matrix(hidden).copy(from: final.rows(outputs - 1..<outputs))
     state.setPosition(state.position + Int64(ids.count))
     guard case .each(let visit) = readout else { return }
@@ -136,4 +143,18 @@ package final class Workspace: @unchecked Sendable {
   }
 
   package var byteCount: Int { arena.byteCount }
+
+  private var lanes: (table: KernelTable, lanes: WavefrontLanes)?
+
+  /// The scratch memory of a wavefront's workers, made when the first one runs.
+  func lanes(for kernels: Kernels, _ make: () -> WavefrontLanes) -> WavefrontLanes {
+    if let lanes, lanes.lanes.kernels.count == kernels.team.threads, lanes.lanes.kernels[0].compute == kernels.compute,
+      lanes.table.name == kernels.table.name
+    {
+      return lanes.lanes
+    }
+    let made = make()
+    lanes = (kernels.table, made)
+    return made
+  }
 }

@@ -19,12 +19,16 @@ package struct NeedleTask: RecallTask {
   package var trailingSpace: Double
   /// The share of examples that ask for a name that was not mentioned, and expect " none".
   package var absent: Double
+  /// How many questions are asked, each behind the right answer to the one before: one where recall is measured, more
+  /// where much is to be learned from one haystack.
+  package var rounds: Int
 
   package init(
     keys: ClosedRange<Int> = 4...4, values: Int = 1, queries: Int = 1, digits: Int = 5, isRuler: Bool = false,
-    twice: Double = 0.5, trailingSpace: Double = 0.5, absent: Double = 0
+    twice: Double = 0.5, trailingSpace: Double = 0.5, absent: Double = 0, rounds: Int = 1
   ) {
     self.keys = keys
+    self.rounds = rounds
     self.values = values
     self.queries = queries
     self.digits = digits
@@ -44,6 +48,7 @@ package struct NeedleTask: RecallTask {
     twice = try options.float("twice", isRuler ? 0 : 0.5, in: 0...1)
     trailingSpace = try options.float("trailing_space", isRuler ? 0 : 0.5, in: 0...1)
     absent = try options.float("absent", 0, in: 0...1)
+    rounds = try options.integer("rounds", 1, in: 1...64)
   }
 
   package func example(filler: Int, depth: Double?, using generator: inout TaskGenerator) -> Example {
@@ -51,26 +56,34 @@ package struct NeedleTask: RecallTask {
     // One name more than is told of, for the question that has no answer.
     let names = generator.draw(count + 1, of: Words.all)
     let numbers = names.map { _ in (0..<values).map { _ in number(using: &generator) } }
-    let isAbsent = generator.chance(absent)
-    let asked = isAbsent ? [count] : generator.draw(queries, of: Array(0..<count))
+    let asked = asked(of: count, &generator)
 
     var statements = (0..<count).flatMap { name in numbers[name].map { (name, $0) } }
     statements = generator.draw(statements.count, of: statements)
-    // Names in the order of the question, the numbers of each in the order in which they were said.
-    let answers = asked.flatMap { name in statements.filter { $0.0 == name }.map(\.1) }
     let stretches = stretches(filler, statements.map(\.0), asked: asked[0], depth, &generator)
 
     var example = Example()
-    if isRuler { example.append(text: opening(isSingle: answers.count <= 1)) }
+    if isRuler { example.append(text: opening(isSingle: queries * values <= 1)) }
     for (stretch, (name, value)) in zip(stretches, statements) {
       example.append(.filler(stretch))
       example.append(statement: statement(names[name], value, &generator), of: value)
     }
     example.append(.filler(stretches[statements.count]))
-    let question = question(asked.map { names[$0] }, isSingle: answers.count <= 1, &generator)
-    let answer = isAbsent ? Passkey.absent : " " + answers.joined(separator: ", ")
-    example.append(question: question, answer: answer, hasSpace: generator.chance(trailingSpace))
+    for round in 0..<rounds {
+      if round > 0 { example.append(text: "\n") }
+      let asked = round == 0 ? asked : self.asked(of: count, &generator)
+      // Names in the order of the question, the numbers of each in the order in which they were said.
+      let answers = asked.flatMap { name in statements.filter { $0.0 == name }.map(\.1) }
+      let answer = answers.isEmpty ? Passkey.absent : " " + answers.joined(separator: ", ")
+      let question = question(asked.map { names[$0] }, isSingle: answers.count <= 1, &generator)
+      example.append(question: question, answer: answer, hasSpace: generator.chance(trailingSpace))
+    }
     return example
+  }
+
+  /// The names that one question asks for, by their places; that of no statement where there is nothing to answer.
+  private func asked(of count: Int, _ generator: inout TaskGenerator) -> [Int] {
+    generator.chance(absent) ? [count] : generator.draw(queries, of: Array(0..<count))
   }
 
   /// A number whose first digit is not 0, as RULER has it.

@@ -1,0 +1,108 @@
+import MeanderErrors
+import MeanderKernels
+import Synchronization
+
+// Where weights are small, sharing every operation out costs more than it gains: rows and columns wander between the caches of
+// the cores. So a piece of a stream is cut into runs of tokens, and each worker takes a layer over a run at a time: layer l over
+// run r follows layer l - 1 over run r and layer l over run r - 1. The bits are the same, for no cut of the input changes them.
+extension Blocks {
+  /// Tokens that a layer takes at a time: more would leave workers waiting at both ends of a piece, fewer would make operations
+  /// too small.
+  private static let run = 64
+  /// Weights of this many bytes at most, all in all: they are read again for every run, so they must stay in cache.
+  private static let largestWeights = 16 << 20
+
+  /// Whether a piece of `count` tokens goes in a wavefront.
+  func takesWavefront(_ count: Int, weightByteCount: Int, _ operations: Operations) -> Bool {
+    let threads = operations.kernels.team.threads
+    return threads > 1 && count > Self.run && 2 * layers.count >= 3 * threads && weightByteCount <= Self.largestWeights
+      && operations.tape == nil
+  }
+
+  /// What `forward` does, its layers and runs of tokens shared out over the team.
+  func forwardInWavefront(
+    _ ids: ArraySlice<Int32>, states: [MixerState], outputs: Int, lanes: WavefrontLanes, _ operations: Operations
+  ) -> Matrix {
+    let residual = operations.embed(ids, embedding)
+    let count = ids.count
+    let wavefront = Wavefront(layers: layers.count, runs: (count + Self.run - 1) / Self.run)
+    let (team, form) = (operations.kernels.team, operations.form)
+    team.run(team.threads) { worker in
+      let own = Operations(kernels: lanes.kernels[worker], arena: lanes.arenas[worker], form: form)
+      while let (layer, run) = wavefront.next() {
+        let rows = run * Self.run..<min(count, (run + 1) * Self.run)
+        let asked = layer == layers.count - 1 ? max(0, rows.upperBound - max(rows.lowerBound, count - outputs)) : rows.count
+        own.arena.reset()
+        _ = forward(
+          layer, ids[ids.startIndex + rows.lowerBound..<ids.startIndex + rows.upperBound], residual.rows(rows),
+          state: states[layer], outputs: asked, own)
+        wavefront.finish(layer)
+      }
+    }
+    return operations.rootMeanSquareNorm(residual.rows(count - outputs..<count), weight: finalNorm, epsilon: epsilon)
+  }
+
+  /// What each worker of a wavefront has for itself.
+  func wavefrontLanes(_ kernels: Kernels) -> WavefrontLanes {
+    let scratch = layers.reduce(0) { max($0, $1.mixer.scratchPerToken) } + 3 * embedding.packed.inner + 64
+    return WavefrontLanes(
+      kernels: (0..<kernels.team.threads).map { _ in
+        Kernels(table: kernels.table, team: WorkerTeam(threads: 1), compute: kernels.compute)
+      },
+      arenas: (0..<kernels.team.threads).map { _ in Arena(byteCount: 4 * (Self.run + 16) * scratch + (64 << 10)) })
+  }
+}
+
+/// Kernels without a team, and scratch memory, for each worker of a wavefront.
+struct WavefrontLanes: @unchecked Sendable {
+  // Safe as Sendable: worker i alone uses the i-th of each while a wavefront runs.
+  let kernels: [Kernels]
+  let arenas: [Arena]
+}
+
+/// Which layer goes over which run next.
+private final class Wavefront: Sendable {
+  private let runs: Int
+  private let progress: Mutex<Progress>
+
+  private struct Progress {
+    /// Per layer, how many runs it went over, and whether it is at one.
+    var finished: [Int]
+    var isBusy: [Bool]
+  }
+
+  init(layers: Int, runs: Int) {
+    self.runs = runs
+    progress = Mutex(Progress(finished: Array(repeating: 0, count: layers), isBusy: Array(repeating: false, count: layers)))
+  }
+
+  /// A layer and the run that it may go over, the layer that has most before it; waits where all is taken, and is nil when all
+  /// is done.
+  func next() -> (layer: Int, run: Int)? {
+    while true {
+      var isDone = false
+      let claimed: (Int, Int)? = progress.withLock { progress in
+        isDone = progress.finished.last == runs
+        var best: Int?
+        for layer in progress.finished.indices where !progress.isBusy[layer] {
+          let done = progress.finished[layer]
+          guard done < (layer == 0 ? runs : progress.finished[layer - 1]) else { continue }
+          if best.map({ done <= progress.finished[$0] }) ?? true { best = layer }
+        }
+        guard let best else { return nil }
+        progress.isBusy[best] = true
+        return (best, progress.finished[best])
+      }
+      if let claimed { return claimed }
+      if isDone { return nil }
+      WorkerTeam.pause()
+    }
+  }
+
+  func finish(_ layer: Int) {
+    progress.withLock { progress in
+      progress.isBusy[layer] = false
+      progress.finished[layer] += 1
+    }
+  }
+}
