@@ -6,7 +6,7 @@ import MeanderText
 
 /// Tasks of recall, made on the fly: any of `RecallTasks`, with synthetic filler or with real text.
 ///
-/// The loss falls on the answers; on second mentions of a key with the weight `echo`, which gives a short and dense
+/// The loss falls on the answers, and in text on the line break behind the last; on second mentions of a key with the weight `echo`, which gives a short and dense
 /// signal early on; and on everything else with `text_weight`. Docs/Tasks.md lists the options.
 package final class TaskSource: RecipeSource {
   package static let name = "task"
@@ -119,14 +119,24 @@ package final class TaskSource: RecipeSource {
     var generator = generator(lane, example)
     let count = draw(min(lengths.lowerBound, limit)...limit, &generator)
     var example = try task.example(filler: count, depth: nil, using: &generator)
-    if task.filler == nil { example.append(text: "\n") }
+    if task.filler == nil { example.append(answer: Self.end) }
     return TaskTokens(try reader(example, &generator), tokenizer: context.tokenizer, weights: weights)
+  }
+
+  /// What an answer in text ends with, and a model learns to end it with.
+  private static let end = "\n"
+
+  private func closed(_ example: Example) -> Example {
+    guard task.filler == nil else { return example }
+    var example = example
+    example.append(answer: Self.end)
+    return example
   }
 
   /// A whole example up to its last answer, in segments of at most `length` tokens.
   private func whole(_ generator: inout TaskGenerator, limit: Int, _ length: Int) throws -> [Segment] {
     let count = draw(min(lengths.lowerBound, limit)...limit, &generator)
-    let example = try task.example(filler: count, depth: nil, using: &generator).upToLastAnswer
+    let example = closed(try task.example(filler: count, depth: nil, using: &generator).upToLastAnswer)
     let section = try encode(reader(example, &generator))
     return Self.cut([(section, 1)], length)
   }
@@ -136,7 +146,7 @@ package final class TaskSource: RecipeSource {
     // A block must be one segment: the power of a product is not the product of the powers.
     let longest = min(lengths.upperBound, length)
     let count = draw(min(lengths.lowerBound, longest)...longest, &generator)
-    let example = try task.example(filler: count, depth: nil, using: &generator).upToLastAnswer
+    let example = closed(try task.example(filler: count, depth: nil, using: &generator).upToLastAnswer)
     var run = try (task.filler ?? filler).run(generator.fork())
     var sections: [(Section, Int)] = []
     var text = Example()
