@@ -2,12 +2,13 @@ import MeanderErrors
 import MeanderKernels
 import Synchronization
 
-// Where weights are small, sharing every operation out costs more than it gains: rows and columns wander between the caches of
-// the cores. So a piece of a stream is cut into runs of tokens, and each worker takes a layer over a run at a time: layer l over
-// run r follows layer l - 1 over run r and layer l over run r - 1. The bits are the same, for no cut of the input changes them.
+// Where weights are small, sharing every operation out costs more than it gains: rows and columns wander between the
+// caches of the cores. So a piece of a stream is cut into runs of tokens, and each worker takes a layer over a run at a
+// time: layer l over run r follows layer l - 1 over run r and layer l over run r - 1. The bits are the same, for no cut
+// of the input changes them.
 extension Blocks {
-  /// Tokens that a layer takes at a time: more would leave workers waiting at both ends of a piece, fewer would make operations
-  /// too small.
+  /// Tokens that a layer takes at a time: more would leave workers waiting at both ends of a piece, fewer would make
+  /// operations too small. 64 was the fastest of 32 to 256 where it was measured.
   private static let run = 64
   /// Weights of this many bytes at most, all in all: they are read again for every run, so they must stay in cache.
   private static let largestWeights = 16 << 20
@@ -16,7 +17,7 @@ extension Blocks {
   func takesWavefront(_ count: Int, weightByteCount: Int, _ operations: Operations) -> Bool {
     let threads = operations.kernels.team.threads
     return threads > 1 && count > Self.run && 2 * layers.count >= 3 * threads && weightByteCount <= Self.largestWeights
-      && operations.tape == nil
+      && operations.tape == nil && operations.stepObserver == nil
   }
 
   /// What `forward` does, its layers and runs of tokens shared out over the team.
@@ -31,7 +32,8 @@ extension Blocks {
       let own = Operations(kernels: lanes.kernels[worker], arena: lanes.arenas[worker], form: form)
       while let (layer, run) = wavefront.next() {
         let rows = run * Self.run..<min(count, (run + 1) * Self.run)
-        let asked = layer == layers.count - 1 ? max(0, rows.upperBound - max(rows.lowerBound, count - outputs)) : rows.count
+        let isLast = layer == layers.count - 1
+        let asked = isLast ? max(0, rows.upperBound - max(rows.lowerBound, count - outputs)) : rows.count
         own.arena.reset()
         _ = forward(
           layer, ids[ids.startIndex + rows.lowerBound..<ids.startIndex + rows.upperBound], residual.rows(rows),
@@ -73,11 +75,12 @@ private final class Wavefront: Sendable {
 
   init(layers: Int, runs: Int) {
     self.runs = runs
-    progress = Mutex(Progress(finished: Array(repeating: 0, count: layers), isBusy: Array(repeating: false, count: layers)))
+    progress = Mutex(
+      Progress(finished: Array(repeating: 0, count: layers), isBusy: Array(repeating: false, count: layers)))
   }
 
-  /// A layer and the run that it may go over, the layer that has most before it; waits where all is taken, and is nil when all
-  /// is done.
+  /// A layer and the run that it may go over, the layer that has most before it; waits where all is taken, and is nil
+  /// when all is done.
   func next() -> (layer: Int, run: Int)? {
     while true {
       var isDone = false

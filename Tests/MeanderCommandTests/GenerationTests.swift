@@ -11,9 +11,10 @@ import Testing
     let scratch = try Scratch()
     let input = Array((Self.filler + Self.key + Self.filler).utf8)
     let asked = try Command.run(
-      ["ask", "-m", "passkey", "-n", "5", "--save", "s", Self.question, Self.question], in: scratch,
+      ["ask", "-m", "passkey", "--save", "s", Self.question, String(Self.question.dropLast())], in: scratch,
       input: .bytes(input))
-    #expect(asked.lines == ["48213", "48213"], "\(asked.errors)")
+    // It ends its answers itself, with the line; without a space behind the question the answer begins with one.
+    #expect(asked.lines == ["48213", " 48213"], "\(asked.errors)")
     let again = try Command.run(
       ["ask", "-m", "passkey", "-n", "5", "--load", "s", "--json", Self.question], in: scratch)
     let row = try again.rows()[0]

@@ -4,14 +4,17 @@ import Testing
 
 /// `meander inspect`, `state`, `tokenizer` and `bench`.
 @Suite struct InspectionTests {
+  /// What every head of `passkey` writes something of.
+  private static let statement = "The pass key is 48213. Remember it. "
+
   @Test func inspectsAModel() throws {
     let row = try Command.run(["inspect", "--json", "passkey"], in: Scratch()).rows()[0]
     #expect(row["architecture"] as? String == "mamba2")
     #expect(row["purposes"] as? [String] == ["recall"])
-    #expect(row["parameters"] as? Int == 76_632)
+    #expect(row["parameters"] as? Int == 215_478)
     let regime = try #require(row["regime"] as? [String: Any])
-    // 2 layers of 4 heads × 32 × 32, and 3 taps of 192 channels.
-    #expect(regime["state_floats"] as? Int == 2 * (4 * 32 * 32 + 3 * 192))
+    // 3 layers of 6 heads × 32 × 32, and 3 taps of 256 channels.
+    #expect(regime["state_floats"] as? Int == 3 * (6 * 32 * 32 + 3 * 256))
     #expect(regime["extrapolated"] as? Bool == true)
     #expect(regime["recall_length_tokens"] == nil)
     let text = try Command.run(["inspect", "passkey"], in: Scratch()).output
@@ -20,12 +23,12 @@ import Testing
 
   @Test func showsAState() throws {
     let scratch = try Scratch()
-    #expect(try Command.run(["run", "-m", "passkey", "-p", "abcd", "-n", "0", "--save", "s"], in: scratch).status == 0)
+    #expect(try Command.run(["run", "-m", "passkey", "-p", Self.statement, "-n", "0", "--save", "s"], in: scratch).status == 0)
     let row = try Command.run(["state", "show", "--json", "s"], in: scratch).rows()[0]
     let regions = try #require(row["regions"] as? [[String: Any]])
     let recurrent = regions.filter { ($0["name"] as? String)?.hasSuffix(".ssm") == true }
-    #expect(recurrent.count == 2)
-    for region in recurrent { #expect((region["norms"] as? [Double])?.count { $0 > 0 } == 4) }
+    #expect(recurrent.count == 3)
+    for region in recurrent { #expect((region["norms"] as? [Double])?.count { $0 > 0 } == 6) }
     let text = try Command.run(["state", "show", "s"], in: scratch)
     #expect(text.output.contains("layers.1.ssm"))
     #expect(text.lines.allSatisfy { $0.count <= 80 })

@@ -82,7 +82,7 @@ import Testing
     let reader = try await Model.load(Model.defaultName, engine: engine)
     #expect(passkey.purposes == ["recall"] && reader.purposes == ["language"])
     #expect(reader.trainedLength == 512)
-    #expect(passkey.parameterCount == 76_632)
+    #expect(passkey.parameterCount == 215_478)
     #expect(passkey.vocabularyCount == 256 && passkey.tokenizer.vocabularyCount == 256)
     #expect(passkey.fingerprint != reader.fingerprint)
     #expect(passkey.generationDefaults.temperature == 0)

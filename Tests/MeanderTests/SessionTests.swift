@@ -125,7 +125,7 @@ import Testing
     let session = try Session(model)
     try await session.feed(bytes: someText(1100))
     let gauge = try await session.gauge()
-    let counts = [TestModel.passkey: [4, 4], .reader: [5, 5, 5, 5], .layer130m: [24], .pairs: [6, 6]]
+    let counts = [TestModel.passkey: [6, 6, 6], .reader: [5, 5, 5, 5], .layer130m: [24], .pairs: [6, 6]]
     #expect(gauge.layers.map(\.heads.count) == counts[name])
     for head in gauge.layers.flatMap(\.heads) {
       #expect(head.norm > 0 && head.norm.isFinite)

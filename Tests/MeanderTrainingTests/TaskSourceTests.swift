@@ -81,6 +81,9 @@ import Testing
       // Keys of the recall are bytes that are no text.
       if name == "mqar", tokenizer.kind != "bytes" { continue }
       let source = try source(#"{"task": "\#(name)", "length": [30, 90], "echo": 0}"#, tokenizer: tokenizer)
+      let none = try Configuration(.object(JSONObject()), file: "recipe")
+      // In text, an answer ends with the line.
+      let end = try RecallTasks.make(name, none, file: "recipe").filler == nil ? Array("\n".utf8) : []
       for number in 0..<20 {
         let sample = try source.next(lane: 1, length: 10_000)
         let segment = try #require(sample.segments.first)
@@ -89,13 +92,13 @@ import Testing
         let text = ids.flatMap { tokenizer.bytes(of: $0) }
         #expect(sample.segments.count == 1)
         // The text ends in the last answer, and the weighted tokens spell the answers.
-        let answers = example.answers.flatMap { $0 }
+        let answers = example.answers.flatMap { $0 } + end
         let weighted = zip(segment.targets, segment.weights).filter { $0.1 == 1 }.flatMap { tokenizer.bytes(of: $0.0) }
         #expect(segment.weights.allSatisfy { $0 == 0 || $0 == 1 })
         if tokenizer.kind == "bytes" {
           #expect(weighted == answers)
-          #expect(
-            text.suffix(example.answers[example.answers.count - 1].count).elementsEqual(example.answers.last ?? []))
+          let last = (example.answers.last ?? []) + end
+          #expect(text.suffix(last.count).elementsEqual(last))
         } else {
           #expect(weighted.suffix(answers.count).elementsEqual(answers) && weighted.count <= answers.count + 1)
         }
@@ -141,8 +144,8 @@ import Testing
       String(
         decoding: zip(segment.targets, segment.weights).filter { $0.1 == weight }.map { UInt8($0.0) }, as: UTF8.self)
     }
-    #expect(text(1).count == 6 && text(1).hasSuffix(text(0.25)) && text(0.25).count == 5)
-    #expect(segment.weights.count { $0 == 0.125 } == segment.weights.count - 11)
+    #expect(text(1).count == 7 && text(1).hasSuffix(text(0.25) + "\n") && text(0.25).count == 5)
+    #expect(segment.weights.count { $0 == 0.125 } == segment.weights.count - 12)
   }
 
   @Test func powersRepeatTheFillerAlone() throws {

@@ -41,7 +41,8 @@ INLINE void NAME(gate)(NAME(head_lanes) *heads, vec dt, vec *f, vec *i, vec *e) 
 // Returns how many tokens were done; each lane computes what it would have alone.
 INLINE size_t NAME(gates_of_few)(const meander_gates *job, const size_t head, const size_t count) {
   const size_t together = LANES / count;
-  double rate[LANES] = {0}, log_retention[LANES] = {0}, decays[LANES] = {0}, sums[LANES] = {0}, pending[LANES], total[LANES];
+  double rate[LANES] = {0}, log_retention[LANES] = {0}, decays[LANES] = {0}, sums[LANES] = {0};
+  double pending[LANES], total[LANES];
   float narrow[6][LANES] = {{0}}, dt[LANES] = {0}, out[3][LANES];
   const float *sources[6] = {job->bias, job->scale, job->threshold, job->insertion, job->minimum, job->maximum};
   for (size_t lane = 0; lane < together * count; lane++) {
@@ -77,7 +78,8 @@ INLINE size_t NAME(gates_of_few)(const meander_gates *job, const size_t head, co
     UNROLL for (size_t t = 0; t < together; t++)
       UNROLL for (size_t k = 0; k < 3; k++)
         __builtin_memcpy(
-            job->gates + (token + t) * job->gates_stride + k * job->heads + head, out[k] + t * count, count * sizeof **out);
+            job->gates + (token + t) * job->gates_stride + k * job->heads + head, out[k] + t * count,
+            count * sizeof **out);
   }
   __builtin_memcpy(job->pending + head, pending, count * sizeof *pending);
   __builtin_memcpy(job->total + head, total, count * sizeof *total);
