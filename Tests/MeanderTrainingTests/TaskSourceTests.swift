@@ -131,6 +131,7 @@ import Testing
       var reader = ExampleReader(example, filler: run, closesLines: task.filler == nil)
       var text: [UInt8] = []
       while let part = try reader.next() { text += part.bytes }
+      if task.filler == nil { text += Array("\n".utf8) }
       if text.starts(with: ([segment.tokens[0]] + segment.targets).map { UInt8($0) }) { return example }
     }
     throw MeanderError(.badData, "no example is this one")
