@@ -19,7 +19,7 @@ public struct Gauge: Sendable, Hashable {
     public let heads: [Head]
   }
 
-  /// A head that forgets nothing and has outgrown what it was in training.
+  /// A head that forgets little over the trained length and has outgrown what it was in training.
   public struct Alarm: Sendable, Hashable {
     /// The layer, counted from 0.
     public let layer: Int

@@ -76,7 +76,7 @@ package struct HeadReading: Sendable, Hashable {
   package var retention: Double
   /// False as soon as one entry is infinite or not a number.
   package var isFinite: Bool
-  /// Whether the head forgets nothing and yet grows past what it was in training (`papers` call it state collapse).
+  /// Whether the head forgets little and has grown past what it was in training (`papers` call it state collapse).
   package var alarm = false
 }
 

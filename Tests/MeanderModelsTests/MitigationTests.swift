@@ -179,8 +179,8 @@ private let samples = [
   }
 
   @Test func theDetectorIsThePapers() throws {
-    // Heads that forget nothing beside some that forget a few percent of the trained length, and outgrow it all the same.
-    let fixture = try TrainedFixture("mamba2-groups", trainedLength: 64, logRates: [-18, -4.5])
+    // Heads that forget nothing beside some that forget most of what they read within the trained length.
+    let fixture = try TrainedFixture("mamba2-groups", trainedLength: 64, logRates: [-18, -4.5, -1])
     let harness = try Harness(fixture.files, [])
     defer { withExtendedLifetime(fixture) {} }
     var largest = [[Double]](repeating: [Double](repeating: 0, count: 6), count: 3)
@@ -194,10 +194,12 @@ private let samples = [
     let retained = harness.model.gauge(of: harness.state, kernels: harness.kernels).map { $0.map(\.retention) }
     #expect(alarms(harness).joined().allSatisfy { !$0 })
     try harness.read(Array(ids[64...]))
+    // In the last layer all outgrow what they were.
+    harness.kernels.scale(harness.state.matrix(try #require(harness.model.layout["layers.2.ssm"])), by: 1000)
     var (count, forgetful) = (0, 0)
     for (layer, heads) in harness.model.gauge(of: harness.state, kernels: harness.kernels).enumerated() {
       for (head, reading) in heads.enumerated() {
-        let expected = retained[layer][head] > -0.01005 && reading.norm > 2 * largest[layer][head]
+        let expected = exponential(retained[layer][head]) > 0.5 && reading.norm > 2 * largest[layer][head]
         #expect(reading.alarm == expected, "layer \(layer), head \(head)")
         count += reading.alarm ? 1 : 0
         forgetful += !reading.alarm && reading.norm > 2 * largest[layer][head] ? 1 : 0
