@@ -32,7 +32,7 @@ struct TokenFilter: MitigationMethod {
     if thresholds.count == 1 {
       return [("threshold", thresholds[0].values.text), ("after", thresholds[0].tokens.description)]
     }
-    return thresholds.map { (Self.prefix + $0.tokens.description, $0.values.text) }
+    return [("thresholds", HeadValues(rows: thresholds.flatMap { [[Double($0.tokens)]] + $0.values.rows }).text)]
   }
 
   func apply(to plan: inout MitigationPlan) throws {
