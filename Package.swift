@@ -80,7 +80,8 @@ let package = Package(
     .target(
       name: "MeanderEvaluation",
       dependencies: [
-        "Meander", "MeanderErrors", "MeanderFiles", "MeanderKernels", "MeanderTasks", "MeanderText", "MeanderTraining",
+        "Meander", "MeanderErrors", "MeanderFiles", "MeanderKernels", "MeanderModels", "MeanderTasks", "MeanderText",
+        "MeanderTraining",
       ],
       swiftSettings: settings),
 

@@ -28,7 +28,8 @@ extension LanguageModel {
     return readings
   }
 
-  private static let logHalf = -0.6931471805599453
+  /// The logarithm of what a head must keep of its past over the trained length to be able to outgrow its state twofold.
+  package static let logHalf = -0.6931471805599453
 
   /// Within the trained length norms are noted at multiples of this.
   static func noteGrid(_ trainedLength: Int) -> Int { min(grid, max(1, trainedLength / 4)) }

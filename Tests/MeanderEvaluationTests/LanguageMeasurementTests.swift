@@ -122,8 +122,8 @@ import Testing
   }
 
   @Test func keepingAndGrowingAreBothNeeded() throws {
-    let growing = [(1.0, -1e-4), (1.5, -2e-4), (2.9, -4e-4), (3.1, -8e-4)]
-    let forgetting = [(1.0, -0.1), (1.5, -0.2), (2.9, -0.4), (3.1, -0.8)]
+    let growing = [(1.0, -0.3), (1.5, -0.6), (2.9, -1.2), (3.1, -2.4)]
+    let forgetting = [(1.0, -0.4), (1.5, -0.8), (2.9, -1.6), (3.1, -3.2)]
     let steady = [(1.0, 0.0), (1.5, 0.0), (2.9, 0.0), (2.9, 0.0)]
     let found = try report([growing, forgetting, steady])["collapsing"]?.array ?? []
     #expect(found.compactMap { $0["head"]?.integer } == [0])

@@ -1,5 +1,6 @@
 import Glibc
 import MeanderFiles
+import MeanderModels
 import MeanderTasks
 
 /// What became of each head's state over a stream, the mean over all streams.
@@ -48,8 +49,8 @@ struct HeadTable {
     }
   }
 
-  /// Heads that still hold 99 % of what they read first at the end of the trained length, and whose norm later is more
-  /// than twice the largest that it was within it: from where, and by how much in the end.
+  /// Heads that still hold half of what they read first at the end of the trained length, and whose norm later is more
+  /// than twice the largest that it was within it, which is the alarm's rule: from where, and by how much in the end.
   var collapsing: [JSON] {
     guard let trained else { return [] }
     return heads.compactMap { head -> JSON? in
@@ -58,7 +59,9 @@ struct HeadTable {
       guard let first = outside.first(where: { $0.norm > 2 * limit }), let last = outside.last else { return nil }
       // The decay of a head goes on at the pace that it has: what was left at the trained length follows from any
       // sample.
-      guard first.retention * Double(trained) / Double(first.position) > log(0.99) else { return nil }
+      guard first.retention * Double(trained) / Double(first.position) > LanguageModel.logHalf else {
+        return nil
+      }
       return JSON([
         ("layer", JSON(head.layer)), ("head", JSON(head.number)), ("position", JSON(first.position)),
         ("norm_over_trained", JSON(last.norm / limit)), ("outlier_ratio", JSON(last.outlier)),
