@@ -26,7 +26,8 @@ extension Blocks {
   ) -> Matrix {
     let residual = operations.embed(ids, embedding)
     let count = ids.count
-    let wavefront = Wavefront(layers: layers.count, runs: (count + Self.run - 1) / Self.run)
+    let runs = (count + Self.run - 1) / Self.run
+    let wavefront = Wavefront(weights: wavefrontWeights(asked: outputs, of: count), runs: runs)
     let (team, form) = (operations.kernels.team, operations.form)
     team.run(team.threads) { worker in
       let own = Operations(kernels: lanes.kernels[worker], arena: lanes.arenas[worker], form: form)
@@ -42,6 +43,15 @@ extension Blocks {
       }
     }
     return operations.rootMeanSquareNorm(residual.rows(count - outputs..<count), weight: finalNorm, epsilon: epsilon)
+  }
+
+  /// About how much work a layer is beside the others: one that has its projections at hand, or is asked for next to no
+  /// outputs, is half of it.
+  private func wavefrontWeights(asked outputs: Int, of count: Int) -> [Int] {
+    layers.indices.map { layer in
+      let isEasy = layers[layer].mixer.tableByteCount > 0 || layer == layers.count - 1 && 2 * outputs < count
+      return isEasy ? 1 : 2
+    }
   }
 
   /// What each worker of a wavefront has for itself.
@@ -64,6 +74,7 @@ struct WavefrontLanes: @unchecked Sendable {
 
 /// Which layer goes over which run next.
 private final class Wavefront: Sendable {
+  private let weights: [Int]
   private let runs: Int
   private let progress: Mutex<Progress>
 
@@ -73,24 +84,27 @@ private final class Wavefront: Sendable {
     var isBusy: [Bool]
   }
 
-  init(layers: Int, runs: Int) {
+  init(weights: [Int], runs: Int) {
+    self.weights = weights
     self.runs = runs
     progress = Mutex(
-      Progress(finished: Array(repeating: 0, count: layers), isBusy: Array(repeating: false, count: layers)))
+      Progress(
+        finished: Array(repeating: 0, count: weights.count), isBusy: Array(repeating: false, count: weights.count)))
   }
 
-  /// A layer and the run that it may go over, the layer that has most before it; waits where all is taken, and is nil
-  /// when all is done.
+  /// A layer and the run that it may go over, the layer that has most work before it; waits where all is taken, and is
+  /// nil when all is done.
   func next() -> (layer: Int, run: Int)? {
     while true {
       var isDone = false
       let claimed: (Int, Int)? = progress.withLock { progress in
         isDone = progress.finished.last == runs
-        var best: Int?
+        var (best, most): (Int?, Int) = (nil, 0)
         for layer in progress.finished.indices where !progress.isBusy[layer] {
           let done = progress.finished[layer]
           guard done < (layer == 0 ? runs : progress.finished[layer - 1]) else { continue }
-          if best.map({ done <= progress.finished[$0] }) ?? true { best = layer }
+          let left = weights[layer] * (runs - done)
+          if left >= most { (best, most) = (layer, left) }
         }
         guard let best else { return nil }
         progress.isBusy[best] = true
