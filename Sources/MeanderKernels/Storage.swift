@@ -18,6 +18,9 @@ package final class Storage: @unchecked Sendable {
   package convenience init(byteCount: Int) {
     if byteCount >= Storage.smallestMapping {
       self.init(reserving: byteCount)
+      // All of it will be used, and a fresh state should not cost thousands of page faults. Safe: advice on memory of our
+      // own; where the system declines, pages are small.
+      madvise(base, byteCount, MADV_HUGEPAGE)
     } else {
       self.init(allocating: byteCount)
     }
