@@ -144,17 +144,17 @@ package final class Workspace: @unchecked Sendable {
 
   package var byteCount: Int { arena.byteCount }
 
-  private var lanes: (table: KernelTable, lanes: WavefrontLanes)?
+  private var lanes: WavefrontLanes?
 
   /// The scratch memory of a wavefront's workers, made when the first one runs.
   func lanes(for kernels: Kernels, _ make: () -> WavefrontLanes) -> WavefrontLanes {
-    if let lanes, lanes.lanes.kernels.count == kernels.team.threads, lanes.lanes.kernels[0].compute == kernels.compute,
-      lanes.table.name == kernels.table.name
+    if let lanes, lanes.kernels.count == kernels.team.threads, lanes.kernels[0].compute == kernels.compute,
+      lanes.kernels[0].table.name == kernels.table.name
     {
-      return lanes.lanes
+      return lanes
     }
     let made = make()
-    lanes = (kernels.table, made)
+    lanes = made
     return made
   }
 }
