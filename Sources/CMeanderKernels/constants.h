@@ -28,6 +28,18 @@
 #define LOG1P_P4 0x1.5f3020p-4f
 #define LOG1P_P5 0x1.be4ee6p-4f
 
+// The tail of erf (Abramowitz and Stegun 7.1.26), 1/√2, √(2/π), 0.044715·√(2/π) and 1/√(2π): what GELU is made of.
+#define ERF_T 0.3275911f
+#define ERF_A1 0.254829592f
+#define ERF_A2 -0.284496736f
+#define ERF_A3 1.421413741f
+#define ERF_A4 -1.453152027f
+#define ERF_A5 1.061405429f
+#define GELU_HALF_ROOT 0.70710678f
+#define GELU_LINEAR 0.79788456f
+#define GELU_CUBE 0.035677408f
+#define NORMAL_PEAK 0.39894228f
+
 // exp in fp64: the same reduction with ln 2 in two parts, and the Taylor series to r¹³ (remainder below 5e-18).
 #define EXPD_LOG2E 1.4426950408889634
 #define EXPD_LN2_HIGH 0x1.62e42fefa39efp-1

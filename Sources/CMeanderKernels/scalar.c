@@ -37,8 +37,6 @@ static void product(
 ELEMENTWISE(round_to_bf16, ((void)b, scalar_bf16(a)))
 ELEMENTWISE(add, a + b)
 ELEMENTWISE(multiply, a *b)
-ELEMENTWISE(silu, ((void)b, scalar_silu(a)))
-ELEMENTWISE(multiply_silu, a *scalar_silu(b))
 ELEMENTWISE(softplus, scalar_softplus(a + b))
 ELEMENTWISE(exponential, ((void)b, scalar_exp(a)))
 
@@ -56,6 +54,35 @@ static void norm(const meander_norm *job, size_t first_row, size_t end_row) {
       }
       float scale = 1.0f / sqrtf(sum_of_parts(squares) / (float)width + job->epsilon);
       for (size_t i = 0; i < width; i++) y[i] = job->weight ? y[i] * scale * job->weight[first + i] : y[i] * scale;
+    }
+}
+
+static void activate(const meander_activation *job, size_t first_row, size_t end_row) {
+  const meander_elementwise *rows = &job->rows;
+  for (size_t row = first_row; row < end_row; row++)
+    for (size_t i = 0; i < rows->columns; i++) {
+      float value = scalar_activation(job->kind, rows->a[row * rows->a_stride + i]);
+      rows->y[row * rows->y_stride + i] = rows->b ? value * rows->b[row * rows->b_stride + i] : value;
+    }
+}
+
+static void layer_norm(const meander_layer_norm *job, size_t first_row, size_t end_row) {
+  size_t width = job->columns / job->groups;
+  for (size_t row = first_row; row < end_row; row++)
+    for (size_t first = 0; first < job->columns; first += width) {
+      const float *x = job->x + row * job->x_stride + first;
+      float *y = job->y + row * job->y_stride + first, sums[MEANDER_BLOCK] = {0}, squares[MEANDER_BLOCK] = {0};
+      for (size_t i = 0; i < width; i++) sums[i % MEANDER_BLOCK] += x[i];
+      float mean = sum_of_parts(sums) / (float)width;
+      for (size_t i = 0; i < width; i++) {
+        y[i] = x[i] - mean;
+        squares[i % MEANDER_BLOCK] = fmaf(y[i], y[i], squares[i % MEANDER_BLOCK]);
+      }
+      float scale = 1.0f / sqrtf(sum_of_parts(squares) / (float)width + job->epsilon);
+      for (size_t i = 0; i < width; i++) {
+        float value = y[i] * scale * job->weight[first + i];
+        y[i] = job->bias ? value + job->bias[first + i] : value;
+      }
     }
 }
 
@@ -91,11 +118,11 @@ const meander_table meander_table_scalar = {
     .round_to_bf16 = round_to_bf16,
     .add = add,
     .multiply = multiply,
-    .silu = silu,
-    .multiply_silu = multiply_silu,
+    .activate = activate,
     .softplus = softplus,
     .exponential = exponential,
     .norm = norm,
+    .layer_norm = layer_norm,
     .convolution = meander_scalar_convolution,
     .gates = meander_scalar_gates,
     .scan = meander_scalar_scan,

@@ -81,6 +81,35 @@ static inline float scalar_silu(float x) { return x / scalar_one_and_exp_of_minu
 static inline float scalar_sigmoid(float x) { return 1.0f / scalar_one_and_exp_of_minus(x); }
 static inline float scalar_tanh(float x) { return fmaf(2, scalar_sigmoid(x + x), -1); }
 
+static inline float scalar_normal_cdf(float x) {
+  float distance = fabsf(x) * GELU_HALF_ROOT;
+  float t = 1.0f / fmaf(distance, ERF_T, 1.0f);
+  float p = fmaf(ERF_A5, t, ERF_A4);
+  p = fmaf(p, t, ERF_A3);
+  p = fmaf(p, t, ERF_A2);
+  p = fmaf(p, t, ERF_A1);
+  float tail = 0.5f * (p * t) * scalar_exp(-(distance * distance));
+  return x > 0 ? 1.0f - tail : tail;
+}
+
+static inline float scalar_gelu_tanh(float x) {
+  float inner = x * fmaf(GELU_CUBE, x * x, GELU_LINEAR);
+  return x * scalar_sigmoid(inner + inner);
+}
+
+static inline float scalar_activation(meander_activation_kind kind, float x) {
+  float positive = x < 0 ? 0 : x;
+  switch (kind) {
+    case MEANDER_SILU: return scalar_silu(x);
+    case MEANDER_SIGMOID: return scalar_sigmoid(x);
+    case MEANDER_TANH: return scalar_tanh(x);
+    case MEANDER_GELU: return x * scalar_normal_cdf(x);
+    case MEANDER_GELU_TANH: return scalar_gelu_tanh(x);
+    case MEANDER_RELU: return positive;
+    default: return positive * positive;
+  }
+}
+
 static inline float scalar_bf16(float x) {
   uint32_t bits = bits_of(x);
   if (x != x) return float_of((bits | 0x400000) & 0xffff0000);

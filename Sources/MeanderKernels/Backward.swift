@@ -25,6 +25,22 @@ extension Kernels {
     training.norm_backward(&job)
   }
 
+  /// Back through `layerNorm`. x, dy, dx: T × columns; weight, dweight, dbias: 1 × columns. O(T · columns).
+  package func layerNormBackward(
+    _ x: Matrix, weight: Matrix, epsilon: Float, groups: Int = 1, dy: Matrix, dx: Matrix, dweight: Matrix?, dbias: Matrix?
+  ) {
+    let columns = x.columns
+    precondition(
+      [dy, dx].allSatisfy { $0.rows == x.rows && $0.columns == columns } && groups > 0 && columns % groups == 0
+        && [weight, dweight, dbias].allSatisfy { ($0?.columns ?? columns) == columns }, "shapes differ")
+    // Safe: the shapes were checked above.
+    var job = meander_layer_norm_backward(
+      x: x.base, x_stride: x.stride, weight: weight.base, dy: dy.base, dy_stride: dy.stride, dx: dx.base,
+      dx_stride: dx.stride, dweight: dweight?.base, dbias: dbias?.base, rows: x.rows, columns: columns, groups: groups,
+      epsilon: epsilon)
+    training.layer_norm_backward(&job)
+  }
+
   /// Back through `causalConvolution`. x, dy, dx: T × C; taps and dtaps, (K - 1) × C: the inputs before the first token and
   /// their gradient; weight, dweight: K × C; bias, dbias: 1 × C. O(T · K · C).
   package func causalConvolutionBackward(

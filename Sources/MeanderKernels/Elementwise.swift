@@ -8,14 +8,6 @@ extension Kernels {
     elementwise(functions.softplus, x, bias, into: y, cost: 20)
   }
 
-  /// y = x · sigmoid(x). In place allowed.
-  package func silu(_ x: Matrix, into y: Matrix) { elementwise(functions.silu, x, nil, into: y, cost: 16) }
-
-  /// y = x · silu(gate). In place allowed.
-  package func multiplySilu(_ x: Matrix, gate: Matrix, into y: Matrix) {
-    elementwise(functions.multiply_silu, x, gate, into: y, cost: 16)
-  }
-
   /// y = y + x; x: 1 × columns or the shape of y.
   package func add(_ x: Matrix, into y: Matrix) { elementwise(functions.add, y, x, into: y) }
 
@@ -31,17 +23,20 @@ extension Kernels {
   package func roundToBF16(_ x: Matrix, into y: Matrix) { elementwise(functions.round_to_bf16, x, nil, into: y) }
 
   func elementwise(_ function: ElementwiseFunction, _ a: Matrix, _ b: Matrix?, into y: Matrix, cost: Int = 2) {
-    precondition(
-      a.rows == y.rows && a.columns == y.columns
-        && (b.map { ($0.rows == 1 || $0.rows == y.rows) && $0.columns == y.columns } ?? true), "shapes differ")
-    // Safe: the shapes were checked above; parts write disjoint rows of y.
-    let job = meander_elementwise(
-      a: a.base, a_stride: a.stride, b: b.map { UnsafePointer($0.base) },
-      b_stride: b.map { $0.rows == 1 ? 0 : $0.stride } ?? 0, y: y.base, y_stride: y.stride, columns: y.columns)
-    withUnsafePointer(to: job) { job in
+    withUnsafePointer(to: elementwiseJob(a, b, into: y)) { job in
       team.split(y.rows, workers: sharing(operations: y.rows * y.columns * cost)) {
         function(job, $0.lowerBound, $0.upperBound)
       }
     }
+  }
+
+  /// Safe to run over any rows of y: the shapes are checked here, and parts write disjoint rows.
+  func elementwiseJob(_ a: Matrix, _ b: Matrix?, into y: Matrix) -> meander_elementwise {
+    precondition(
+      a.rows == y.rows && a.columns == y.columns
+        && (b.map { ($0.rows == 1 || $0.rows == y.rows) && $0.columns == y.columns } ?? true), "shapes differ")
+    return meander_elementwise(
+      a: a.base, a_stride: a.stride, b: b.map { UnsafePointer($0.base) },
+      b_stride: b.map { $0.rows == 1 ? 0 : $0.stride } ?? 0, y: y.base, y_stride: y.stride, columns: y.columns)
   }
 }

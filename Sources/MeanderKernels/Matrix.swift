@@ -58,6 +58,13 @@ package struct Matrix: @unchecked Sendable {
     return Matrix(storage, base + range.lowerBound, rows, range.count, stride)
   }
 
+  /// The same numbers as rows of `width` columns, of a view without gaps: heads as rows of their own.
+  package func cut(into width: Int) -> Matrix {
+    precondition(width > 0 && columns % width == 0 && (stride == columns || rows <= 1), "\(columns) columns cut into \(width)")
+    // Safe: without gaps the view's rows × columns numbers lie one after the other.
+    return Matrix(storage, base, rows * (columns / width), width, width)
+  }
+
   /// The same view of another storage: the gradient of a number stands at the number's place in a twin.
   package func twin(in other: Storage) -> Matrix {
     precondition(other.byteCount == storage.byteCount, "a twin of another size")

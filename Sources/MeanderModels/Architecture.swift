@@ -45,26 +45,6 @@ package struct LanguageShape: Sendable {
   package var intent = ModelIntent()
 }
 
-/// The weights of a model, block by block.
-package struct Blocks: Sendable {
-  /// V × D
-  package var embedding: Weight
-  /// V × D; the embedding itself where the two are tied.
-  package var head: Weight
-  /// 1 × D
-  package var finalNorm: Matrix
-  /// ε of every norm on the residual stream.
-  package var epsilon: Float
-  package var layers: [Block]
-}
-
-/// norm → mixer → add.
-package struct Block: Sendable {
-  /// 1 × D
-  package var norm: Matrix
-  package var mixer: any Mixer
-}
-
 /// What a model was made for, as the `meander` object of its configuration says.
 package struct ModelIntent: Sendable, Hashable {
   /// `language` (its surprise means something) and `recall` (it answers what it read); empty when nothing is said.

@@ -2,40 +2,69 @@ import MeanderErrors
 import MeanderKernels
 
 extension Blocks {
-  /// Moves a state forward by one piece of a stream: embedding → blocks → final norm. The one forward definition, with a tape
+  /// Moves a state forward by one piece of a stream: embedding → steps → final norm. The one forward definition, with a tape
   /// or without.
   ///
-  /// Without a tape the residual is changed in place and what a block needed in passing is released behind it.
+  /// Without a tape the residual is changed in place and what a step needed in passing is released behind it.
   ///
   /// - Parameters:
-  ///   - state: the part of the state that belongs to a layer.
+  ///   - position: how many tokens the stream had before these.
+  ///   - state: the part of the state that belongs to a step.
   ///   - outputs: how many of the last rows are asked for; the state always takes in all tokens.
   /// - Returns: the normalised hidden rows of the last `outputs` tokens, outputs × D.
-  func forward(
-    _ ids: ArraySlice<Int32>, state: (_ layer: Int) -> MixerState, outputs: Int, _ operations: Operations
+  package func forward(
+    _ ids: ArraySlice<Int32>, position: Int64, state: (_ step: Int) -> MixerState, outputs: Int, _ operations: Operations
   ) -> Matrix {
-    var residual = operations.embed(ids, embedding)
+    var residual = operations.embed(ids, position: position, self)
     let mark = operations.arena.mark()
-    for layer in layers.indices {
-      let asked = layer == layers.count - 1 ? outputs : ids.count
-      let mixerState = state(layer)
-      if let (tape, completed) = operations.announcement { tape.record { completed(layer) } }
+    for step in steps.indices {
+      let asked = step == steps.count - 1 ? outputs : ids.count
+      let mixerState = state(step)
+      // A layer is complete on the way back when its first step is.
+      let isFirst = step == 0 || steps[step - 1].layer != steps[step].layer
+      if isFirst, let (tape, completed) = operations.announcement { tape.record { completed(steps[step].layer) } }
       residual = operations.block(residual, outputs: asked, state: mixerState) { operations, residual in
-        forward(layer, ids, residual, state: mixerState, outputs: asked, operations)
+        forward(step, ids, residual, position: position, state: mixerState, outputs: asked, operations)
       }
       if operations.tape == nil { operations.arena.release(to: mark) }
     }
-    return operations.rootMeanSquareNorm(residual, weight: finalNorm, epsilon: epsilon)
+    return operations.norm(residual, finalNorm)
   }
 
-  /// norm → mixer → add of one layer: the last `outputs` rows of the residual.
+  /// One step: the last `outputs` rows of the residual. `position` is that of the first of `ids`.
   func forward(
-    _ layer: Int, _ ids: ArraySlice<Int32>, _ residual: Matrix, state: MixerState, outputs: Int, _ operations: Operations
+    _ step: Int, _ ids: ArraySlice<Int32>, _ residual: Matrix, position: Int64, state: MixerState, outputs: Int,
+    _ operations: Operations
   ) -> Matrix {
-    let normed = operations.dropout(
-      operations.rootMeanSquareNorm(residual, weight: layers[layer].norm, epsilon: epsilon), layer: layer)
-    return layers[layer].mixer.forward(
-      MixerInput(rows: normed, tokens: layer == 0 && operations.tape == nil ? ids : nil), state: state, outputs: outputs,
-      residual: residual.rows(ids.count - outputs..<ids.count), operations)
+    let block = steps[step]
+    let normed = operations.dropout(block.norm.map { operations.norm(residual, $0) } ?? residual, layer: step)
+    let hasTable = step == 0 && operations.tape == nil && firstRowsAreTokens
+    let input = MixerInput(rows: normed, tokens: hasTable ? ids : nil, position: position)
+    let kept = residual.rows(ids.count - outputs..<ids.count)
+    if block.outputNorm == nil && block.scale == 1 {
+      return block.mixer.forward(input, state: state, outputs: outputs, residual: kept, operations)
+    }
+    let zeros = operations.arena.matrix(rows: outputs, columns: residual.columns)
+    zeros.fill(0)
+    var mixed = block.mixer.forward(input, state: state, outputs: outputs, residual: zeros, operations)
+    if let norm = block.outputNorm { mixed = operations.norm(mixed, norm) }
+    return operations.add(operations.scale(mixed, by: block.scale), to: kept)
+  }
+}
+
+extension Operations {
+  /// The rows that the first step reads, T × D: the embedding, scaled, with its positions.
+  func embed(_ ids: ArraySlice<Int32>, position: Int64, _ blocks: Blocks) -> Matrix {
+    let rows = scale(embed(ids, blocks.embedding), by: blocks.embeddingScale)
+    guard let positions = blocks.positions else { return rows }
+    let places = (0..<ids.count).map { Int32(clamping: position + Int64($0)) }
+    return add(embed(places[...], positions), to: rows)
+  }
+
+  /// The logits of final rows, T × V.
+  package func logits(_ hidden: Matrix, _ head: OutputHead) -> Matrix {
+    let logits = project(hidden, head.weight)
+    guard let cap = head.cap else { return scale(logits, by: head.scale) }
+    return scale(activate(scale(logits, by: head.scale / cap), .tanh), by: cap)
   }
 }

@@ -3,8 +3,8 @@ import MeanderKernels
 import Synchronization
 
 // Where weights are small, sharing every operation out costs more than it gains: rows and columns wander between the
-// caches of the cores. So a piece of a stream is cut into runs of tokens, and each worker takes a layer over a run at a
-// time: layer l over run r follows layer l - 1 over run r and layer l over run r - 1. The bits are the same, for no cut
+// caches of the cores. So a piece of a stream is cut into runs of tokens, and each worker takes a step over a run at a
+// time: step l over run r follows step l - 1 over run r and step l over run r - 1. The bits are the same, for no cut
 // of the input changes them.
 extension Blocks {
   /// Tokens that a layer takes at a time: more would leave workers waiting at both ends of a piece, fewer would make
@@ -16,47 +16,48 @@ extension Blocks {
   /// Whether a piece of `count` tokens goes in a wavefront.
   func takesWavefront(_ count: Int, weightByteCount: Int, _ operations: Operations) -> Bool {
     let threads = operations.kernels.team.threads
-    return threads > 1 && count > Self.run && 2 * layers.count >= 3 * threads && weightByteCount <= Self.largestWeights
+    return threads > 1 && count > Self.run && 2 * steps.count >= 3 * threads && weightByteCount <= Self.largestWeights
       && operations.tape == nil && operations.stepObserver == nil
   }
 
-  /// What `forward` does, its layers and runs of tokens shared out over the team.
+  /// What `forward` does, its steps and runs of tokens shared out over the team.
   func forwardInWavefront(
-    _ ids: ArraySlice<Int32>, states: [MixerState], outputs: Int, lanes: WavefrontLanes, _ operations: Operations
+    _ ids: ArraySlice<Int32>, position: Int64, states: [MixerState], outputs: Int, lanes: WavefrontLanes,
+    _ operations: Operations
   ) -> Matrix {
-    let residual = operations.embed(ids, embedding)
+    let residual = operations.embed(ids, position: position, self)
     let count = ids.count
     let runs = (count + Self.run - 1) / Self.run
     let wavefront = Wavefront(weights: wavefrontWeights(asked: outputs, of: count), runs: runs)
     let (team, form) = (operations.kernels.team, operations.form)
     team.run(team.threads) { worker in
       let own = Operations(kernels: lanes.kernels[worker], arena: lanes.arenas[worker], form: form)
-      while let (layer, run) = wavefront.next() {
+      while let (step, run) = wavefront.next() {
         let rows = run * Self.run..<min(count, (run + 1) * Self.run)
-        let isLast = layer == layers.count - 1
+        let isLast = step == steps.count - 1
         let asked = isLast ? max(0, rows.upperBound - max(rows.lowerBound, count - outputs)) : rows.count
         own.arena.reset()
         _ = forward(
-          layer, ids[ids.startIndex + rows.lowerBound..<ids.startIndex + rows.upperBound], residual.rows(rows),
-          state: states[layer], outputs: asked, own)
-        wavefront.finish(layer)
+          step, ids[ids.startIndex + rows.lowerBound..<ids.startIndex + rows.upperBound], residual.rows(rows),
+          position: position + Int64(rows.lowerBound), state: states[step], outputs: asked, own)
+        wavefront.finish(step)
       }
     }
-    return operations.rootMeanSquareNorm(residual.rows(count - outputs..<count), weight: finalNorm, epsilon: epsilon)
+    return operations.norm(residual.rows(count - outputs..<count), finalNorm)
   }
 
-  /// About how much work a layer is beside the others: one that has its projections at hand, or is asked for next to no
+  /// About how much work a step is beside the others: one that has its projections at hand, or is asked for next to no
   /// outputs, is half of it.
   private func wavefrontWeights(asked outputs: Int, of count: Int) -> [Int] {
-    layers.indices.map { layer in
-      let isEasy = layers[layer].mixer.tableByteCount > 0 || layer == layers.count - 1 && 2 * outputs < count
+    steps.indices.map { step in
+      let isEasy = steps[step].mixer.tableByteCount > 0 || step == steps.count - 1 && 2 * outputs < count
       return isEasy ? 1 : 2
     }
   }
 
   /// What each worker of a wavefront has for itself.
   func wavefrontLanes(_ kernels: Kernels) -> WavefrontLanes {
-    let scratch = layers.reduce(0) { max($0, $1.mixer.scratchPerToken) } + 3 * embedding.packed.inner + 64
+    let scratch = steps.reduce(0) { max($0, $1.mixer.scratchPerToken) } + 6 * embedding.packed.inner + 64
     return WavefrontLanes(
       kernels: (0..<kernels.team.threads).map { _ in
         Kernels(table: kernels.table, team: WorkerTeam(threads: 1), compute: kernels.compute)

@@ -62,14 +62,17 @@ extension WeightReader {
   ) throws -> Blocks {
     let (rows, width) = (shape.vocabulary, shape.width)
     let embedding = try weight("backbone.\(name).weight", outputs: rows, inner: width)
-    let layers = try (0..<shape.layers).map { layer in
+    let steps = try (0..<shape.layers).map { layer in
       let prefix = "backbone.layers.\(layer)."
-      return Block(norm: try row(prefix + "norm.weight", count: width), mixer: try mixer(prefix + "mixer."))
+      return Block(
+        layer: layer, norm: try rootMeanSquareNorm(prefix + "norm.weight", width: width, epsilon: epsilon),
+        mixer: try mixer(prefix + "mixer."))
     }
     if isTied { ignore("lm_head.weight", shape: [rows, width]) }
+    let head = isTied ? embedding : try weight("lm_head.weight", outputs: rows, inner: width)
     return Blocks(
-      embedding: embedding, head: isTied ? embedding : try weight("lm_head.weight", outputs: rows, inner: width),
-      finalNorm: try row("backbone.norm_f.weight", count: width), epsilon: epsilon, layers: layers)
+      embedding: embedding, steps: steps,
+      finalNorm: try rootMeanSquareNorm("backbone.norm_f.weight", width: width, epsilon: epsilon), head: OutputHead(head))
   }
 }
 

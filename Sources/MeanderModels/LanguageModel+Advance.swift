@@ -31,6 +31,7 @@ extension LanguageModel {
         .badRequest, "id \(ids[index]) is outside the vocabulary of \(facts.vocabulary)",
         at: "token \(Int(state.position) + index - ids.startIndex)")
     }
+    try hold(state.position, ids.count)
     var rest = ids
     while !rest.isEmpty {
       let piece = rest.prefix(min(tokensToStop(state.position), workspace.maximumTokens))
@@ -42,6 +43,14 @@ extension LanguageModel {
       if isGaugeRead(at: state.position) { try readGauge(state, kernels) }
       if !plan.actions.isEmpty { act(on: state, kernels) }
     }
+  }
+
+  /// Throws `.limit` where a model of learned positions, or a cache of fixed size, has no place for so many tokens more.
+  private func hold(_ position: Int64, _ count: Int) throws {
+    guard let capacity = blocks.capacity, position + Int64(count) > Int64(capacity.tokens) else { return }
+    throw MeanderError(
+      .limit, "\(capacity.what) holds \(capacity.tokens) tokens, and \(count) more would follow \(position)",
+      at: facts.name, remedy: capacity.remedy)
   }
 
   /// How many tokens may be read before something happens between two of them.
@@ -73,10 +82,11 @@ extension LanguageModel {
     let final: Matrix
     if blocks.takesWavefront(ids.count, weightByteCount: weightByteCount, operations) {
       final = blocks.forwardInWavefront(
-        ids, states: blocks.layers.indices.map { mixerState(state, $0, gates) }, outputs: outputs,
+        ids, position: state.position, states: blocks.steps.indices.map { mixerState(state, $0, gates) }, outputs: outputs,
         lanes: workspace.lanes(for: kernels) { blocks.wavefrontLanes(kernels) }, operations)
     } else {
-      final = blocks.forward(ids, state: { mixerState(state, $0, gates) }, outputs: outputs, operations)
+      final = blocks.forward(
+        ids, position: state.position, state: { mixerState(state, $0, gates) }, outputs: outputs, operations)
     }
     state.matrix(hidden).copy(from: final.rows(outputs - 1..<outputs))
     state.setPosition(state.position + Int64(ids.count))
@@ -85,7 +95,7 @@ extension LanguageModel {
     for start in stride(from: 0, to: outputs, by: block) {
       let end = min(start + block, outputs)
       let mark = arena.mark()
-      let logits = operations.project(final.rows(start..<end), blocks.head)
+      let logits = operations.logits(final.rows(start..<end), blocks.head)
       try visit(first + start, logits)
       arena.release(to: mark)
     }
@@ -100,16 +110,17 @@ extension LanguageModel {
     }
     workspace.arena.reset()
     let operations = Operations(kernels: kernels, arena: workspace.arena)
-    let logits = operations.project(state.matrix(hidden), blocks.head).array()
+    let logits = operations.logits(state.matrix(hidden), blocks.head).array()
     guard logits.allSatisfy(\.isFinite) else {
       throw firstNonFinite(state, kernels) ?? MeanderError(.nonFinite, "the logits are not finite", at: "token \(state.position)")
     }
     return logits
   }
 
-  func mixerState(_ state: ModelState, _ layer: Int, _ gates: [[GateTransform]] = []) -> MixerState {
-    MixerState(
-      state: state, regions: regions[layer], gates: gates.isEmpty ? [] : gates[layer], shadow: plan.shadow(layer, state))
+  func mixerState(_ state: ModelState, _ step: Int, _ gates: [[GateTransform]] = []) -> MixerState {
+    guard let layer = index.gated[step] else { return MixerState(state: state, regions: regions[step]) }
+    return MixerState(
+      state: state, regions: regions[step], gates: gates.isEmpty ? [] : gates[layer], shadow: plan.shadow(layer, state))
   }
 
   /// Scratch memory for one running job.
@@ -119,8 +130,8 @@ extension LanguageModel {
 
   /// An upper bound on the floats that one piece of `tokens` allocates.
   private func scratchFloats(tokens: Int) -> Int {
-    let perToken = blocks.layers.map { $0.mixer.scratchPerToken }.max() ?? 0
-    return (tokens + 16) * (3 * facts.width + perToken + 64)
+    let perToken = blocks.steps.map { $0.mixer.scratchPerToken }.max() ?? 0
+    return (tokens + 16) * (6 * facts.width + perToken + 64)
   }
 }
 
@@ -139,7 +150,7 @@ package final class Workspace: @unchecked Sendable {
     self.maximumTokens = max(1, maximumTokens)
     logitRows = max(1, min(self.maximumTokens, Self.logitBytes / (4 * vocabulary)))
     // Most jobs ask for no more than one row of logits, and take up no memory for the others.
-    arena = Arena(reserving: 4 * (floats + logitRows * (vocabulary + 16)) + (64 << 10))
+    arena = Arena(reserving: 4 * (floats + (2 * logitRows + 3) * (vocabulary + 16)) + (64 << 10))
   }
 
   package var byteCount: Int { arena.byteCount }

@@ -5,7 +5,7 @@ import MeanderKernels
 extension LanguageModel {
   /// Per layer and head, what the state looks like now. O(state).
   package func gauge(of state: ModelState, kernels: Kernels) -> [[HeadReading]] {
-    blocks.layers.indices.map { readings(of: state, layer: $0, kernels: kernels) }
+    index.steps.indices.map { readings(of: state, layer: $0, kernels: kernels) }
   }
 
   /// One layer's heads, with their alarms.
@@ -17,7 +17,7 @@ extension LanguageModel {
   /// input is 1 / (1 - r) times what it holds after the trained length, r being what it keeps over that: beyond twice as
   /// much from r = ½ on, and a hundred times at 99 %. Of heads that overflowed in models of short training few keep 99 %.
   func readings(of state: ModelState, layer: Int, kernels: Kernels) -> [HeadReading] {
-    var readings = blocks.layers[layer].mixer.readings(of: mixerState(state, layer), kernels: kernels)
+    var readings = bareReadings(of: state, layer: layer, kernels: kernels)
     guard let length = facts.intent.trainedLength, state.position > Int64(length) else { return readings }
     let norms = state.matrix(gaugeRegions[layer].norms)
     let retentions = state.doubles(gaugeRegions[layer].retentions)
@@ -26,6 +26,11 @@ extension LanguageModel {
       readings[head].alarm = canOutgrow && readings[head].norm > 2 * Double(norms[0, head])
     }
     return readings
+  }
+
+  /// The same without alarms.
+  private func bareReadings(of state: ModelState, layer: Int, kernels: Kernels) -> [HeadReading] {
+    index.steps[layer].flatMap { blocks.steps[$0].mixer.readings(of: mixerState(state, $0), kernels: kernels) }
   }
 
   /// The logarithm of what a head must keep of its past over the trained length to be able to outgrow its state twofold.
@@ -44,8 +49,8 @@ extension LanguageModel {
   /// Refuses a state that is not finite, and notes norms and retentions within the trained length.
   func readGauge(_ state: ModelState, _ kernels: Kernels) throws {
     let notes = facts.intent.trainedLength.map { state.position <= Int64($0) } ?? false
-    for layer in blocks.layers.indices {
-      let readings = blocks.layers[layer].mixer.readings(of: mixerState(state, layer), kernels: kernels)
+    for layer in index.steps.indices {
+      let readings = bareReadings(of: state, layer: layer, kernels: kernels)
       if let head = readings.firstIndex(where: { !$0.isFinite }) { throw nonFinite(layer, head, state.position) }
       guard notes else { continue }
       let norms = state.matrix(gaugeRegions[layer].norms)
@@ -62,16 +67,16 @@ extension LanguageModel {
   package func completeRetentions(of state: ModelState, kernels: Kernels) {
     guard let length = facts.intent.trainedLength, state.position > 0 else { return }
     let share = min(1, Double(length) / Double(state.position))
-    for layer in blocks.layers.indices {
-      let readings = blocks.layers[layer].mixer.readings(of: mixerState(state, layer), kernels: kernels)
+    for layer in index.steps.indices {
+      let readings = bareReadings(of: state, layer: layer, kernels: kernels)
       let retentions = state.doubles(gaugeRegions[layer].retentions)
       for (head, reading) in readings.enumerated() { retentions[head] = reading.retention * share }
     }
   }
 
   func firstNonFinite(_ state: ModelState, _ kernels: Kernels) -> MeanderError? {
-    for layer in blocks.layers.indices {
-      let readings = blocks.layers[layer].mixer.readings(of: mixerState(state, layer), kernels: kernels)
+    for layer in index.steps.indices {
+      let readings = bareReadings(of: state, layer: layer, kernels: kernels)
       if let head = readings.firstIndex(where: { !$0.isFinite }) { return nonFinite(layer, head, state.position) }
     }
     return nil
@@ -85,9 +90,9 @@ extension LanguageModel {
 
   /// The state as other frameworks lay it out: `layers.N.ssm`, `layers.N.conv`.
   package func referenceState(_ state: ModelState) -> [ReferenceTensor] {
-    blocks.layers.indices.flatMap { layer in
-      blocks.layers[layer].mixer.referenceState(mixerState(state, layer)).map {
-        ReferenceTensor(name: "layers.\(layer).\($0.name)", shape: $0.shape, values: $0.values)
+    blocks.steps.indices.flatMap { step in
+      blocks.steps[step].mixer.referenceState(mixerState(state, step)).map {
+        ReferenceTensor(name: "layers.\(blocks.steps[step].layer).\($0.name)", shape: $0.shape, values: $0.values)
       }
     }
   }

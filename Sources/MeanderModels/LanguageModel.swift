@@ -4,7 +4,7 @@ import MeanderKernels
 
 /// A recurrent language model: immutable weights that any number of states can be moved forward by.
 ///
-/// embedding → blocks (norm → mixer → add) → norm → head. Every token goes through the same operations in the same order
+/// embedding → steps (norm → mixer → add) → norm → head. Every token goes through the same operations in the same order
 /// however the input is cut, so the bits do not depend on the cut, on the number of threads, or on a resume.
 package final class LanguageModel: Sendable {
   /// c, the stream's grid in tokens: whatever is not linear and local to a token acts at its multiples alone.
@@ -21,7 +21,8 @@ package final class LanguageModel: Sendable {
   package let weightByteCount: Int
 
   let blocks: Blocks
-  /// Per layer, the regions of its mixer.
+  let index: LayerIndex
+  /// Per step, the regions of its mixer.
   let regions: [[StateRegion]]
   /// Per layer, what the gauge's alarm remembers of the trained length.
   let gaugeRegions: [GaugeRegions]
@@ -69,9 +70,11 @@ package final class LanguageModel: Sendable {
   ) {
     let shape = architecture.shape
     var layout = StateLayout()
-    regions = blocks.layers.indices.map { blocks.layers[$0].mixer.declareState(in: &layout, layer: "layers.\($0)") }
-    gaugeRegions = blocks.layers.indices.map { layer in
-      GaugeRegions(in: &layout, layer: layer, heads: blocks.layers[layer].mixer.gaugedHeads)
+    let index = LayerIndex(blocks, layers: shape.layers)
+    self.index = index
+    regions = blocks.declareState(in: &layout)
+    gaugeRegions = index.steps.enumerated().map { layer, steps in
+      GaugeRegions(in: &layout, layer: layer, heads: steps.reduce(0) { $0 + blocks.steps[$1].mixer.gaugedHeads })
     }
     hidden = layout.append("hidden", .f32, [shape.width])
     self.layout = layout
@@ -80,7 +83,7 @@ package final class LanguageModel: Sendable {
     let arithmetic = "\(type.name) \(architecture.arithmetic)"
     fingerprint = Fingerprint(weights: reader.fingerprint, arithmetic: arithmetic).hexadecimal
     self.blocks = Self.tabulated(blocks, shape: shape, table: table, compute: compute)
-    let tables = shape.vocabulary <= Self.largestTable ? self.blocks.layers[0].mixer.tableByteCount : 0
+    let tables = shape.vocabulary <= Self.largestTable ? self.blocks.steps[0].mixer.tableByteCount : 0
     weightByteCount = reader.byteCount + tables
     let types = Dictionary(grouping: store.entries.values, by: \.type).mapValues { $0.reduce(0) { $0 + $1.count } }
     facts = ModelFacts(
@@ -88,7 +91,8 @@ package final class LanguageModel: Sendable {
       vocabulary: shape.vocabulary, parameters: reader.parameterCount,
       storedType: types.max { $0.value < $1.value }?.key.rawValue ?? "none", intent: shape.intent)
     plan = MitigationPlan(
-      plain: layout, layers: blocks.layers.map(\.mixer.gating), facts: facts, fingerprint: fingerprint)
+      plain: layout, layers: index.recurrent.map { $0.map { blocks.steps[$0].mixer.gating } ?? .none }, facts: facts,
+      fingerprint: fingerprint)
   }
 
   private init(_ plain: LanguageModel, _ plan: MitigationPlan) {
@@ -98,6 +102,7 @@ package final class LanguageModel: Sendable {
     fingerprint = plain.fingerprint
     weightByteCount = plain.weightByteCount
     blocks = plain.blocks
+    index = plain.index
     regions = plain.regions
     gaugeRegions = plain.gaugeRegions
     hidden = plain.hidden
@@ -116,14 +121,14 @@ package final class LanguageModel: Sendable {
 
   /// The blocks, the first with its projections of every token at hand where the vocabulary is small.
   private static func tabulated(_ blocks: Blocks, shape: LanguageShape, table: KernelTable, compute: Compute) -> Blocks {
-    guard shape.vocabulary <= largestTable, let first = blocks.layers.first else { return blocks }
+    guard shape.vocabulary <= largestTable, blocks.firstRowsAreTokens, let first = blocks.steps.first, let norm = first.norm
+    else { return blocks }
     let kernels = Kernels(table: table, team: WorkerTeam(threads: 1), compute: compute)
-    let rows = Matrix(rows: shape.vocabulary, columns: shape.width)
     let ids = (0..<shape.vocabulary).map { Int32($0) }
-    kernels.embed(ids[...], blocks.embedding.packed, into: rows)
-    kernels.rootMeanSquareNorm(rows, weight: first.norm, epsilon: blocks.epsilon, groups: 1, into: rows)
+    let operations = Operations(kernels: kernels, arena: Arena(byteCount: 4 * 4 * (shape.vocabulary + 1) * (shape.width + 16)))
+    let rows = operations.norm(operations.embed(ids[...], position: 0, blocks), norm)
     var result = blocks
-    result.layers[0].mixer = first.mixer.tabulated(rows, kernels: kernels)
+    result.steps[0].mixer = first.mixer.tabulated(rows, kernels: kernels)
     return result
   }
 

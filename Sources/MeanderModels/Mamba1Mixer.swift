@@ -95,7 +95,7 @@ package struct Mamba1Mixer: Mixer {
       rest: state.matrix(Self.rest), transform: state.gates.first ?? .identity, outputs: outputs)
     guard outputs > 0 else { return residual }
     let gate = operations.project(input.suffix(outputs), outputProjection)
-    return operations.project(operations.multiplySilu(mixed, gate: gate), outProjection, addingTo: residual)
+    return operations.project(operations.activate(gate, .silu, times: mixed), outProjection, addingTo: residual)
   }
 
   package var gaugedHeads: Int { 1 }

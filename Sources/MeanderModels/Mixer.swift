@@ -9,7 +9,7 @@ package protocol Mixer: Sendable {
   ///
   /// - Parameters:
   ///   - layout: where to append them.
-  ///   - layer: the layer's name, `layers.3`.
+  ///   - layer: the layer's name, `layers.3`; steps of one layer share it.
   func declareState(in layout: inout StateLayout, layer: String) -> [StateRegion]
 
   /// Reads T rows, moves the state forward, and adds the mixed rows to the residual.
@@ -44,6 +44,17 @@ package protocol Mixer: Sendable {
 
   /// An upper bound on the floats that `forward` allocates for each token.
   var scratchPerToken: Int { get }
+
+  /// How long a stream can be; nil, as it should be, where it has no end.
+  var capacity: StreamCapacity? { get }
+}
+
+extension Mixer {
+  package var gaugedHeads: Int { 0 }
+  package func readings(of state: MixerState, kernels: Kernels) -> [HeadReading] { [] }
+  package func tabulated(_ rows: Matrix, kernels: Kernels) -> Self { self }
+  package var tableByteCount: Int { 0 }
+  package var capacity: StreamCapacity? { nil }
 }
 
 /// The part of a model's state that belongs to one layer.
@@ -54,6 +65,12 @@ package struct MixerState {
   package var gates: [GateTransform] = []
   /// A second recurrent state that moves beside this layer's own.
   package var shadow: ShadowState?
+
+  package init(
+    state: ModelState, regions: [StateRegion], gates: [GateTransform] = [], shadow: ShadowState? = nil
+  ) {
+    (self.state, self.regions, self.gates, self.shadow) = (state, regions, gates, shadow)
+  }
 
   package func matrix(_ index: Int) -> Matrix { state.matrix(regions[index]) }
   package func doubles(_ index: Int) -> Doubles { state.doubles(regions[index]) }

@@ -46,14 +46,16 @@ extension Operations {
     }
   }
 
-  func recordNorm(_ x: Matrix, gate z: Matrix?, weight: Matrix, epsilon: Float, groups: Int, _ y: Matrix) {
+  func recordNorm(
+    _ x: Matrix, gate z: Matrix?, weight: Matrix, source: Matrix?, epsilon: Float, groups: Int, _ y: Matrix
+  ) {
     guard let tape else { return }
     let (kernels, gradients, clock) = (kernels, tape.gradients, clock)
     tape.record {
       clock.measure(.norm) {
         kernels.normBackward(
           x, gate: z.map { ($0, gradients.of($0)) }, weight: weight, epsilon: epsilon, groups: groups, dy: gradients.of(y),
-          dx: gradients.of(x), dweight: gradients.wanted(weight))
+          dx: gradients.of(x), dweight: gradients.wanted(source))
       }
     }
   }

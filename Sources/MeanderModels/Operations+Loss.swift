@@ -28,11 +28,11 @@ extension Operations {
   ///   - hidden: T × D, normalised.
   ///   - sum: takes the loss when the tape is walked, or at once without one.
   package func crossEntropy(
-    _ hidden: Matrix, head: Weight, targets: [Int32], weights: [Float], scale: Float, sum: @escaping (LossSum) -> Void
+    _ hidden: Matrix, head: OutputHead, targets: [Int32], weights: [Float], scale: Float, sum: @escaping (LossSum) -> Void
   ) {
     for run in Self.runs(of: weights) {
       let mark = arena.mark()
-      let logits = project(hidden.rows(run), head)
+      let logits = self.logits(hidden.rows(run), head)
       let (kernels, clock) = (kernels, clock)
       func settle(_ gradient: Matrix) {
         clock.measure(.loss) {

@@ -15,14 +15,22 @@ package enum RecurrenceForm: String, Sendable, CaseIterable {
 package struct MixerInput {
   /// T × D.
   package let rows: Matrix
-  /// The T tokens themselves, where this is the first block: a projection of an embedding depends on the token alone.
+  /// The T tokens themselves, where this is the first step: a projection of an embedding depends on the token alone.
   package let tokens: ArraySlice<Int32>?
+  /// How many tokens the stream had before the first row.
+  package let position: Int64
+
+  package init(rows: Matrix, tokens: ArraySlice<Int32>? = nil, position: Int64) {
+    (self.rows, self.tokens, self.position) = (rows, tokens, position)
+  }
 
   package var count: Int { rows.rows }
 
   /// The last `count` rows.
   package func suffix(_ count: Int) -> MixerInput {
-    MixerInput(rows: rows.rows(rows.rows - count..<rows.rows), tokens: tokens.map { $0.suffix(count) })
+    MixerInput(
+      rows: rows.rows(rows.rows - count..<rows.rows), tokens: tokens.map { $0.suffix(count) },
+      position: position + Int64(rows.rows - count))
   }
 }
 
@@ -84,7 +92,7 @@ package struct Operations {
 
   /// x·Wᵀ + bias, T × outputs.
   package func project(_ x: Matrix, _ weight: Weight) -> Matrix {
-    project(MixerInput(rows: x, tokens: nil), weight)
+    project(MixerInput(rows: x, position: 0), weight)
   }
 
   /// residual + x·Wᵀ + bias: in place without a tape, T × outputs.
@@ -107,11 +115,17 @@ package struct Operations {
     return y
   }
 
-  /// x / sqrt(mean(x²) + ε) · weight, row by row (Zhang and Sennrich 2019), T × D.
-  package func rootMeanSquareNorm(_ x: Matrix, weight: Matrix, epsilon: Float) -> Matrix {
+  /// The norm of each row, T × D.
+  package func norm(_ x: Matrix, _ norm: Norm) -> Matrix {
     let y = arena.matrix(rows: x.rows, columns: x.columns)
-    timed(.norm) { kernels.rootMeanSquareNorm(x, weight: weight, epsilon: epsilon, groups: 1, into: y) }
-    recordNorm(x, gate: nil, weight: weight, epsilon: epsilon, groups: 1, y)
+    switch norm.kind {
+    case .rootMeanSquare:
+      timed(.norm) { kernels.rootMeanSquareNorm(x, weight: norm.weight, epsilon: norm.epsilon, into: y) }
+      recordNorm(x, gate: nil, weight: norm.weight, source: norm.source, epsilon: norm.epsilon, groups: 1, y)
+    case .layer:
+      timed(.norm) { kernels.layerNorm(x, weight: norm.weight, bias: norm.bias, epsilon: norm.epsilon, into: y) }
+      recordLayerNorm(x, norm, y)
+    }
     return y
   }
 
@@ -119,15 +133,7 @@ package struct Operations {
   package func gatedRootMeanSquareNorm(_ x: Matrix, gate z: Matrix, weight: Matrix, epsilon: Float, groups: Int) -> Matrix {
     let y = arena.matrix(rows: x.rows, columns: x.columns)
     timed(.norm) { kernels.gatedRootMeanSquareNorm(x, gate: z, weight: weight, epsilon: epsilon, groups: groups, into: y) }
-    recordNorm(x, gate: z, weight: weight, epsilon: epsilon, groups: groups, y)
-    return y
-  }
-
-  /// x · silu(z), T × inner.
-  package func multiplySilu(_ x: Matrix, gate z: Matrix) -> Matrix {
-    let y = arena.matrix(rows: x.rows, columns: x.columns)
-    kernels.multiplySilu(x, gate: z, into: y)
-    tape?.block("x · silu(z)")
+    recordNorm(x, gate: z, weight: weight, source: weight, epsilon: epsilon, groups: groups, y)
     return y
   }
 

@@ -9,6 +9,7 @@ package final class TrainableModel {
   package let configuration: JSON
   package let parameters: Parameters
   package let layout: StateLayout
+  private let index: LayerIndex
   private let regions: [[StateRegion]]
   private let table: KernelTable
 
@@ -24,7 +25,8 @@ package final class TrainableModel {
     parameters = Parameters(try WeightReader.declarations { try architecture.build(from: $0) })
     let blocks = try WeightReader.build(from: parameters, table: table) { try architecture.build(from: $0) }
     var layout = StateLayout()
-    regions = blocks.layers.indices.map { blocks.layers[$0].mixer.declareState(in: &layout, layer: "layers.\($0)") }
+    index = LayerIndex(blocks, layers: architecture.shape.layers)
+    regions = blocks.declareState(in: &layout)
     self.layout = layout
   }
 
@@ -50,22 +52,24 @@ package final class TrainableModel {
   /// Moves a state over a run of tokens, with or without a tape: the normalised hidden rows, T × D.
   package func forward(_ tokens: [Int32], _ blocks: Blocks, state: ModelState, _ operations: Operations) -> Matrix {
     let hidden = blocks.forward(
-      tokens[...], state: { MixerState(state: state, regions: regions[$0]) }, outputs: tokens.count, operations)
+      tokens[...], position: state.position, state: { MixerState(state: state, regions: regions[$0]) },
+      outputs: tokens.count, operations)
     state.setPosition(state.position + Int64(tokens.count) * Int64(operations.repeats))
     return hidden
   }
 
   /// Each layer's heads as they stand in a state.
   package func gauge(of state: ModelState, _ blocks: Blocks, kernels: Kernels) -> [[HeadReading]] {
-    blocks.layers.indices.map {
-      blocks.layers[$0].mixer.readings(of: MixerState(state: state, regions: regions[$0]), kernels: kernels)
+    index.steps.map { steps in
+      steps.flatMap { blocks.steps[$0].mixer.readings(of: MixerState(state: state, regions: regions[$0]), kernels: kernels) }
     }
   }
 
   /// An upper bound on the floats that a tape over `tokens` tokens in `runs` runs allocates.
   package func tapeFloats(tokens: Int, runs: Int, _ blocks: Blocks) -> Int {
     let width = shape.width + 16
-    let perToken = blocks.layers.reduce(0) { $0 + 2 * $1.mixer.scratchPerToken + 4 * width } + 2 * width + shape.vocabulary + 32
+    let perToken = blocks.steps.reduce(0) { $0 + 2 * $1.mixer.scratchPerToken + 8 * width } + 6 * width
+      + 4 * (shape.vocabulary + 32)
     let state = layout.byteCount / 4
     return tokens * perToken + (tokens / 32 + 3 * runs) * (state + 1024) + (1 << 16)
   }

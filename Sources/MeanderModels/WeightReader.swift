@@ -53,14 +53,14 @@ package final class WeightReader {
   }
 
   /// The tensors that `model` names, in its order, and those that a file may hold as a copy of something else.
-  static func declarations<Model>(of model: (WeightReader) throws -> Model) throws -> [TensorDeclaration] {
+  package static func declarations<Model>(of model: (WeightReader) throws -> Model) throws -> [TensorDeclaration] {
     let reader = WeightReader(table: .best, compute: .fp32)
     _ = try model(reader)
     return reader.declared
   }
 
   /// Builds `model` from parameters, in fp32.
-  static func build<Model>(
+  package static func build<Model>(
     from parameters: Parameters, table: KernelTable, _ model: (WeightReader) throws -> Model
   ) throws -> Model {
     let reader = WeightReader(table: table, compute: .fp32)
@@ -102,13 +102,13 @@ package final class WeightReader {
   }
 
   /// A vector as a 1 × n matrix.
-  func row(_ name: String, count: Int) throws -> Matrix {
+  package func row(_ name: String, count: Int) throws -> Matrix {
     if case .parameters(let parameters) = origin { return parameters.matrix(name) }
     return Matrix(try values(name, shape: [count]), rows: 1, columns: count)
   }
 
   /// Rows of a weight of outputs × inner, in the order of `ranges` (all of them when nil), packed for the product.
-  func weight(
+  package func weight(
     _ name: String, outputs: Int, inner: Int, rows ranges: [Range<Int>]? = nil, bias: String? = nil
   ) throws -> Weight {
     let ranges = ranges ?? [0..<outputs]

@@ -30,7 +30,7 @@ import Testing
     #expect(worst(points, y, exp) <= 1)
     kernels.softplus(x, into: y)
     #expect(worst(points, y) { max($0, 0) + log1p(exp(-abs($0))) } <= 3)
-    kernels.silu(x, into: y)
+    kernels.activate(x, .silu, into: y)
     #expect(worst(points, y) { $0 / (1 + exp(-$0)) } <= 3)
   }
 
@@ -42,7 +42,7 @@ import Testing
     #expect(bits(y) == bits([.infinity, 0, .nan, .infinity, 0, exp(-103)]))
     kernels.softplus(x, into: y)
     #expect(bits(y.columns(0..<5)) == bits([.infinity, 0, .nan, 1000, 0]))
-    kernels.silu(x, into: y)
+    kernels.activate(x, .silu, into: y)
     #expect(bits(y.columns(0..<4)) == bits([.infinity, -.infinity, .nan, 1000]))
     #expect(abs(y[0, 4]) < 1e-30 && abs(y[0, 5]) < 1e-30)
   }

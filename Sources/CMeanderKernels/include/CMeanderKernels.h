@@ -46,6 +46,29 @@ typedef struct {
   size_t columns;
 } meander_elementwise;
 
+/// What stands between two projections of a feed-forward, and in gates.
+typedef enum {
+  MEANDER_SILU, MEANDER_SIGMOID, MEANDER_TANH, MEANDER_GELU, MEANDER_GELU_TANH, MEANDER_RELU, MEANDER_RELU_SQUARED
+} meander_activation_kind;
+
+/// Row by row: y = activation(a), times b where there is one.
+typedef struct {
+  meander_elementwise rows;
+  meander_activation_kind kind;
+} meander_activation;
+
+/// y = (x - mean(x)) / sqrt(variance(x) + epsilon) · weight + bias over each group of columns.
+typedef struct {
+  const float *x;
+  size_t x_stride;
+  const float *weight;
+  const float *_Nullable bias;
+  float *y;
+  size_t y_stride;
+  size_t columns, groups;
+  float epsilon;
+} meander_layer_norm;
+
 /// y = u / sqrt(mean(u²) + epsilon) · weight over each group of columns; u = x, or x · silu(gate) where there is one.
 typedef struct {
   const float *x;
@@ -158,11 +181,11 @@ typedef struct {
   void (*round_to_bf16)(const meander_elementwise *job, size_t first_row, size_t end_row);
   void (*add)(const meander_elementwise *job, size_t first_row, size_t end_row);
   void (*multiply)(const meander_elementwise *job, size_t first_row, size_t end_row);
-  void (*silu)(const meander_elementwise *job, size_t first_row, size_t end_row);
-  void (*multiply_silu)(const meander_elementwise *job, size_t first_row, size_t end_row);
+  void (*activate)(const meander_activation *job, size_t first_row, size_t end_row);
   void (*softplus)(const meander_elementwise *job, size_t first_row, size_t end_row);
   void (*exponential)(const meander_elementwise *job, size_t first_row, size_t end_row);
   void (*norm)(const meander_norm *job, size_t first_row, size_t end_row);
+  void (*layer_norm)(const meander_layer_norm *job, size_t first_row, size_t end_row);
   void (*convolution)(const meander_convolution *job, size_t first_channel, size_t end_channel);
   void (*gates)(const meander_gates *job, size_t first_head, size_t end_head);
   void (*scan)(const meander_scan *job, size_t first_block, size_t end_block);

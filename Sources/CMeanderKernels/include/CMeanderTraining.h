@@ -42,6 +42,36 @@ typedef struct {
   float epsilon;
 } meander_norm_backward;
 
+/// dx += the way back of `meander_layer_norm`, whose inputs stand in the same fields; dweight and dbias += over all rows.
+typedef struct {
+  const float *x;
+  size_t x_stride;
+  const float *weight;
+  const float *dy;
+  size_t dy_stride;
+  float *dx;
+  size_t dx_stride;
+  float *_Nullable dweight, *_Nullable dbias;
+  size_t rows, columns, groups;
+  float epsilon;
+} meander_layer_norm_backward;
+
+/// The way back of `meander_activation`: da += dy·b·activation'(a), db += dy·activation(a).
+typedef struct {
+  const float *a;
+  size_t a_stride;
+  const float *_Nullable b;
+  size_t b_stride;
+  const float *dy;
+  size_t dy_stride;
+  float *da;
+  size_t da_stride;
+  float *_Nullable db;
+  size_t db_stride;
+  size_t rows, columns;
+  int kind;
+} meander_activation_backward;
+
 /// The way back of `meander_convolution` with silu; `taps` are those before the first token, dtaps their gradient.
 typedef struct {
   const float *x;
@@ -175,6 +205,8 @@ typedef struct {
 typedef struct {
   void (*product)(const meander_matrix_product *job);
   void (*norm_backward)(const meander_norm_backward *job);
+  void (*layer_norm_backward)(const meander_layer_norm_backward *job);
+  void (*activation_backward)(const meander_activation_backward *job);
   void (*convolution_backward)(const meander_convolution_backward *job);
   void (*steps)(const meander_steps *job);
   void (*steps_backward)(const meander_steps_backward *job);

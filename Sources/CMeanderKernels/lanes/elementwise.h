@@ -48,8 +48,6 @@ static void NAME(round_to_pairs)(const meander_elementwise *job, size_t first_ro
 ELEMENTWISE(round_to_bf16, ((void)b, NAME(nearest_bf16)(a)))
 ELEMENTWISE(add, a + b)
 ELEMENTWISE(multiply, a *b)
-ELEMENTWISE(silu, ((void)b, silu_(a)))
-ELEMENTWISE(multiply_silu, a *silu_(b))
 ELEMENTWISE(softplus, softplus_(a + b))
 ELEMENTWISE(exponential, ((void)b, exp_(a)))
 #undef ELEMENTWISE

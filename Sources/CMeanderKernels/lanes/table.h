@@ -3,10 +3,12 @@
 
 #include "vector.h"
 
+#include "activation.h"
 #include "channel_scan.h"
 #include "convolution.h"
 #include "elementwise.h"
 #include "gates.h"
+#include "layer_norm.h"
 #include "lstm.h"
 #include "product.h"
 #include "scan.h"
@@ -26,11 +28,11 @@ const meander_table NAME(meander_table) = {
     .round_to_bf16 = NAME(round_to_bf16),
     .add = NAME(add),
     .multiply = NAME(multiply),
-    .silu = NAME(silu),
-    .multiply_silu = NAME(multiply_silu),
+    .activate = NAME(activate),
     .softplus = NAME(softplus),
     .exponential = NAME(exponential),
     .norm = NAME(norm),
+    .layer_norm = NAME(layer_norm),
     .convolution = NAME(convolution),
     .gates = NAME(gates),
     .scan = NAME(scan),

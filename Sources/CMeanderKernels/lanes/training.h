@@ -3,6 +3,7 @@
 #include "matrix_product.h"
 
 #include "backward.h"
+#include "activation_backward.h"
 #include "chunk_scan.h"
 #include "chunk_scan_backward.h"
 #include "lstm_backward.h"
@@ -12,6 +13,8 @@ static float NAME(dot_alone)(const float *x, const float *y, size_t count) { ret
 const meander_training_table NAME(training_table) = {
     .product = NAME(matrix_product),
     .norm_backward = NAME(norm_backward),
+    .layer_norm_backward = NAME(layer_norm_backward),
+    .activation_backward = NAME(activation_backward),
     .convolution_backward = NAME(convolution_backward),
     .steps = NAME(steps),
     .steps_backward = NAME(steps_backward),

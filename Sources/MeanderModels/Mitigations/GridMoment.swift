@@ -10,7 +10,9 @@ package struct GridMoment {
   var position: Int64 { state.position }
 
   /// The recurrent state of a layer; nil where it has no heads.
-  func headed(_ layer: Int) -> HeadedState? { model.blocks.layers[layer].mixer.headed(model.mixerState(state, layer)) }
+  func headed(_ layer: Int) -> HeadedState? {
+    model.index.recurrent[layer].flatMap { model.blocks.steps[$0].mixer.headed(model.mixerState(state, $0)) }
+  }
 
   /// The shadow of a layer, whether it moved with the last tokens or not.
   func shadow(_ layer: Int) -> Matrix? { model.plan.shadows[layer].map { state.matrix($0) } }
