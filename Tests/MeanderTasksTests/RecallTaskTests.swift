@@ -70,6 +70,20 @@ private let names = RecallTasks.all.map { $0.name }
     #expect(example.pieces.count == 3)
   }
 
+  @Test func fixedStatementsSayTheNameFirst() throws {
+    let task = try RecallTasks.make(
+      "needles", options(#"{"statements": "fixed", "keys": 3, "twice": 1, "trailing_space": 0}"#), file: "recipe")
+    for sample in 0..<30 {
+      var generator = TaskGenerator(seed: 4, sample: UInt64(sample))
+      let example = try task.example(filler: 0, depth: nil, using: &generator)
+      let lines = example.text(before: 0).split(separator: "\n").dropLast()
+      #expect(lines.count == 3)
+      for line in lines {
+        #expect(line.wholeMatch(of: /The code of the (\w+) is (\d{5})\. Again, the code of the \1 is \2\./) != nil)
+      }
+    }
+  }
+
   @Test func needlesAnswerWhatIsAsked() throws {
     for sample in 0..<200 {
       var generator = TaskGenerator(seed: 4, sample: UInt64(sample))

@@ -14,6 +14,8 @@ package struct NeedleTask: RecallTask {
   package var digits: Int
   /// RULER's instruction, statement and question, in place of wordings that vary.
   package var isRuler: Bool
+  /// One statement for all, in which the name stands before its number, in place of six.
+  package var isFixed: Bool
   /// The share of statements that say the number twice (not in RULER's wording).
   package var twice: Double
   package var trailingSpace: Double
@@ -25,7 +27,7 @@ package struct NeedleTask: RecallTask {
 
   package init(
     keys: ClosedRange<Int> = 4...4, values: Int = 1, queries: Int = 1, digits: Int = 5, isRuler: Bool = false,
-    twice: Double = 0.5, trailingSpace: Double = 0.5, absent: Double = 0, rounds: Int = 1
+    isFixed: Bool = false, twice: Double = 0.5, trailingSpace: Double = 0.5, absent: Double = 0, rounds: Int = 1
   ) {
     self.keys = keys
     self.rounds = rounds
@@ -33,6 +35,7 @@ package struct NeedleTask: RecallTask {
     self.queries = queries
     self.digits = digits
     self.isRuler = isRuler
+    self.isFixed = isFixed
     self.twice = twice
     self.trailingSpace = trailingSpace
     self.absent = absent
@@ -41,6 +44,7 @@ package struct NeedleTask: RecallTask {
   package init(_ options: inout Configuration) throws {
     self.init()
     isRuler = try options.string("wording", "varied", among: ["varied", "ruler"]) == "ruler"
+    isFixed = try options.string("statements", "varied", among: ["varied", "fixed"]) == "fixed"
     keys = try options.range("keys", 4...4, in: 1...Words.all.count - 1)
     values = try options.integer("values", 1, in: 1...16)
     queries = try options.integer("queries", 1, in: 1...keys.lowerBound)
@@ -117,6 +121,10 @@ extension NeedleTask {
   private func statement(_ name: String, _ value: String, _ generator: inout TaskGenerator) -> String {
     if isRuler { return "One of the special magic numbers for \(name) is: \(value).\n" }
     let isSaidTwice = generator.chance(twice)
+    if isFixed {
+      let statement = "The code of the \(name) is \(value)."
+      return statement + (isSaidTwice ? " Again, the code of the \(name) is \(value)." : "") + "\n"
+    }
     let statement = generator.pick([
       "The code of the \(name) is \(value).", "The number of the \(name) is \(value).",
       "Remember the number \(value): it belongs to the \(name).", "For the \(name), write down \(value).",
