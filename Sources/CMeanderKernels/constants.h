@@ -40,6 +40,13 @@
 #define GELU_CUBE 0.035677408f
 #define NORMAL_PEAK 0.39894228f
 
+// Taylor's series of sin(x) / x and cos(x) in x², the highest power first.
+#define CIRCLE_SINES                                                                                              \
+  -1.0 / 1307674368000.0, 1.0 / 6227020800.0, -1.0 / 39916800.0, 1.0 / 362880.0, -1.0 / 5040.0, 1.0 / 120.0, -1.0 / 6.0, 1.0
+#define CIRCLE_COSINES                                                                                          \
+  1.0 / 20922789888000.0, -1.0 / 87178291200.0, 1.0 / 479001600.0, -1.0 / 3628800.0, 1.0 / 40320.0, -1.0 / 720.0, \
+      1.0 / 24.0, -0.5, 1.0
+
 // exp in fp64: the same reduction with ln 2 in two parts, and the Taylor series to r¹³ (remainder below 5e-18).
 #define EXPD_LOG2E 1.4426950408889634
 #define EXPD_LN2_HIGH 0x1.62e42fefa39efp-1

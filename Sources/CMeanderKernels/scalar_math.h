@@ -106,6 +106,7 @@ static inline float scalar_activation(meander_activation_kind kind, float x) {
     case MEANDER_GELU: return x * scalar_normal_cdf(x);
     case MEANDER_GELU_TANH: return scalar_gelu_tanh(x);
     case MEANDER_RELU: return positive;
+    case MEANDER_ELU_PLUS_ONE: return x > 0 ? x + 1.0f : scalar_exp(x);
     default: return positive * positive;
   }
 }

@@ -5,6 +5,9 @@
 
 extern const meander_table meander_table_scalar;
 extern const meander_training_table training_table_portable;
+void meander_portable_attention(const meander_attention *job, size_t first_unit, size_t end_unit, float *scratch);
+void meander_portable_angles(const meander_angles *job);
+void meander_portable_rotate(const meander_rotation *job, size_t first_row, size_t end_row);
 void meander_scalar_convolution(const meander_convolution *job, size_t first_channel, size_t end_channel);
 void meander_scalar_gates(const meander_gates *job, size_t first_head, size_t end_head);
 void meander_scalar_scan(const meander_scan *job, size_t first_block, size_t end_block);

@@ -4,4 +4,5 @@
 @_exported import MeanderText
 
 @_exported import enum MeanderKernels.Compute
+@_exported import enum MeanderModels.ContextBound
 @_exported import struct MeanderModels.Mitigation

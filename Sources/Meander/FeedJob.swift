@@ -9,12 +9,15 @@ struct FeedJob: Sendable {
 
   struct Result: Sendable {
     var scores: [TokenScore] = []
+    /// The tokens that were read, where they were asked for.
+    var ids: [Int32] = []
   }
 
   private(set) var result = Result()
   private let bytes: [UInt8]
   private let isFinal: Bool
   private let isScored: Bool
+  private let tellsIds: Bool
   private let onLogits: LogitsVisitor?
   private let ids: [Int32]
   // How many bytes were encoded, how many ids taken, and how many of the tokens decided so far were read.
@@ -25,10 +28,11 @@ struct FeedJob: Sendable {
   private var isFlushed = false
   private var isCut = false
 
-  init(bytes: [UInt8], isFinal: Bool = false, isScored: Bool = false) {
+  init(bytes: [UInt8], isFinal: Bool = false, isScored: Bool = false, tellsIds: Bool = false) {
     self.bytes = bytes
     self.isFinal = isFinal
     self.isScored = isScored
+    self.tellsIds = tellsIds
     onLogits = nil
     ids = []
   }
@@ -38,6 +42,7 @@ struct FeedJob: Sendable {
     bytes = []
     isFinal = true
     isScored = false
+    tellsIds = false
     self.onLogits = onLogits
     self.ids = ids
   }
@@ -98,6 +103,7 @@ struct FeedJob: Sendable {
     _ next: ArraySlice<TokenPiece>, _ contents: inout SessionContents, _ model: Model
   ) throws {
     let tokens = next.map(\.id)
+    if tellsIds { result.ids += tokens }
     contents.decoder = model.tokenizer.makeDecoder()
     if isScored {
       let bits = try contents.score(tokens, model)

@@ -84,17 +84,19 @@ extension Model {
   ///   - engine: where the model computes; its memory limit counts the packed weights.
   ///   - compute: `.fp32` (the same bits on every CPU) or `.bf16` (products in bfloat16 with fp32 sums: about
   ///     half the memory and the time of decoding).
+  ///   - context: how much of the past attention keeps; a recurrent state has no use for it.
   ///   - mitigations: how its states evolve other than it was trained; see `mitigated(by:)`.
   /// - Throws: `notFound` with the ways to name a model, `badData` for files that do not hold one (all
   ///   missing, unexpected and mis-shaped tensors at once), `limit` before the memory limit would be passed.
   public static func load(
-    _ nameOrPath: String, engine: Engine, compute: Compute = .fp32, mitigations: [Mitigation] = []
+    _ nameOrPath: String, engine: Engine, compute: Compute = .fp32, context: ContextBound = .standard,
+    mitigations: [Mitigation] = []
   ) async throws -> Model {
     let model = try await engine.perform { isCancelled -> Model? in
       if isCancelled { throw MeanderError(.cancelled, "loading was cancelled", at: nameOrPath) }
       let files = try ModelFiles.resolve(nameOrPath)
       let language = try LanguageModel.load(
-        files, table: engine.table, compute: compute, memoryLimit: engine.memoryLeft)
+        files, table: engine.table, compute: compute, memoryLimit: engine.memoryLeft, context: context)
       let weights = try engine.reserve(language.weightByteCount, for: "the weights of \(files.name)")
       let workspace = language.workspace(maximumTokens: Session.chunk)
       let scratch = try engine.reserve(workspace.byteCount, for: "the working memory of \(files.name)")
@@ -125,6 +127,8 @@ extension Model {
   public var weightByteCount: Int { language.weightByteCount }
   /// Bytes of one session's recurrent state, whatever it has read; what mitigations keep beside it included.
   public var stateByteCount: Int { language.layout.byteCount }
+  /// How many tokens its attention holds, the first and the last ones together; nil where it has none.
+  public var contextTokens: Int? { language.contextTokens }
   /// V: how many tokens the model gives a logit.
   public var vocabularyCount: Int { language.facts.vocabulary }
   /// How many numbers the weights hold.

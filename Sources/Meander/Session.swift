@@ -75,6 +75,11 @@ extension Session {
     _ = try await run(FeedJob(bytes: bytes))
   }
 
+  /// The same, and returns the tokens that were read: those that what follows could still change are not among them.
+  func feedTellingIds(bytes: [UInt8], isFinal: Bool = false) async throws -> [Int32] {
+    try await run(FeedJob(bytes: bytes, isFinal: isFinal, tellsIds: true)).ids
+  }
+
   /// Feeds tokens, after the input so far was ended with `finishInput`. O(tokens).
   ///
   /// Throws `badRequest` for an id outside the vocabulary, before anything has moved.
@@ -139,6 +144,12 @@ extension Session {
   package func referenceState() async throws -> [ReferenceTensor] {
     let core = core
     return try await turn { _ in core.referenceState() }
+  }
+
+  /// Names and shapes of what `referenceState` gives once so many more tokens were fed.
+  package func referenceShapes(after count: Int) async throws -> [(name: String, shape: [Int])] {
+    let core = core
+    return try await turn { _ in core.referenceShapes(after: count) }
   }
 
   private func check(_ ids: [Int32]) throws {

@@ -73,6 +73,14 @@ final class SessionCore: Sendable {
     contents.withLock { model.language.referenceState($0.state) }
   }
 
+  func referenceShapes(after count: Int) -> [(name: String, shape: [Int])] {
+    contents.withLock { contents in
+      let state = contents.state.copy()
+      state.setPosition(state.position + Int64(count))
+      return model.language.referenceState(state).map { ($0.name, $0.shape) }
+    }
+  }
+
   func gauge() -> Gauge {
     contents.withLock { Gauge(model.language.gauge(of: $0.state, kernels: model.kernels), position: $0.state.position) }
   }

@@ -114,7 +114,11 @@ extension Snapshot {
     var found = Set<String>()
     for region in regions {
       guard let declared = expected[region.name], found.insert(region.name).inserted else {
-        throw MeanderError(.badData, "holds a region that model \(model.name) has not", at: "snapshot, \(region.name)")
+        let isOfAttention = [".keys", ".values", ".far_keys"].contains { region.name.contains($0) }
+        throw MeanderError(
+          isOfAttention ? .mismatch : .badData, "holds a region that model \(model.name) has not",
+          at: "snapshot, \(region.name)",
+          remedy: isOfAttention ? "Load the model with the bounds of attention that the snapshot was taken under." : nil)
       }
       guard region.type == declared.type, region.shape == declared.shape else {
         throw MeanderError(

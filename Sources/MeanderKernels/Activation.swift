@@ -13,6 +13,8 @@ package enum Activation: String, Sendable, CaseIterable {
   case relu
   /// max(x, 0)² (So and others 2021).
   case reluSquared
+  /// ELU(x) + 1: x + 1 above zero, exp(x) below (Katharopoulos and others 2020).
+  case eluPlusOne
 
   fileprivate var kind: meander_activation_kind {
     switch self {
@@ -23,6 +25,7 @@ package enum Activation: String, Sendable, CaseIterable {
     case .geluTanh: MEANDER_GELU_TANH
     case .relu: MEANDER_RELU
     case .reluSquared: MEANDER_RELU_SQUARED
+    case .eluPlusOne: MEANDER_ELU_PLUS_ONE
     }
   }
 }

@@ -58,11 +58,12 @@ package struct Matrix: @unchecked Sendable {
     return Matrix(storage, base + range.lowerBound, rows, range.count, stride)
   }
 
-  /// The same numbers as rows of `width` columns, of a view without gaps: heads as rows of their own.
-  package func cut(into width: Int) -> Matrix {
-    precondition(width > 0 && columns % width == 0 && (stride == columns || rows <= 1), "\(columns) columns cut into \(width)")
+  /// The same numbers as rows of `width` columns, of a view without gaps: heads as rows of their own, and back.
+  package func reshaped(columns width: Int) -> Matrix {
+    precondition(
+      width > 0 && rows * columns % width == 0 && (stride == columns || rows <= 1), "\(rows) × \(columns) as rows of \(width)")
     // Safe: without gaps the view's rows × columns numbers lie one after the other.
-    return Matrix(storage, base, rows * (columns / width), width, width)
+    return Matrix(storage, base, rows * columns / width, width, width)
   }
 
   /// The same view of another storage: the gradient of a number stands at the number's place in a twin.

@@ -53,6 +53,8 @@ package struct ModelIntent: Sendable, Hashable {
   package var trainedLength: Int?
   /// How many tokens an answer of it has, where they all have as many.
   package var answerTokens: Int?
+  /// What its attention has that the architecture's own configuration has no words for.
+  package var attention: AttentionIntent?
 
   package init() {}
 
@@ -62,6 +64,32 @@ package struct ModelIntent: Sendable, Hashable {
     purposes = try object.strings("purposes", [])
     trainedLength = try object.optionalInteger("trained_length", in: 1...Int(Int32.max))
     answerTokens = try object.optionalInteger("answer_tokens", in: 1...Int(Int32.max))
+    attention = try AttentionIntent(&object)
+    try object.finish()
+  }
+}
+
+/// The `attention` object in the `meander` object of a configuration.
+package struct AttentionIntent: Sendable, Hashable {
+  /// Softplus attention, and how it is sharpened (Gao and others 2025).
+  package struct Softplus: Sendable, Hashable {
+    package var offset: Float
+    package var power: Int
+  }
+
+  package var softplus: Softplus?
+  /// An endless prefix of d² + d numbers a head (NTK-attention, 2024).
+  package var hasPrefix = false
+
+  init?(_ configuration: inout Configuration) throws {
+    guard var object = try configuration.object("attention") else { return nil }
+    if var inner = try object.object("softplus") {
+      softplus = Softplus(
+        offset: Float(try inner.float("offset", 1, in: 0...1e6)), power: try inner.integer("power", 15, in: 0...64))
+      try inner.finish()
+    }
+    hasPrefix = try object.bool("prefix", false)
+    if hasPrefix, softplus != nil { throw object.failure("prefix", "stands beside softplus, and a prefix needs exp") }
     try object.finish()
   }
 }

@@ -2,7 +2,7 @@
 package final class KernelClock {
   /// The kinds of operation that are told apart.
   package enum Kind: String, Sendable, CaseIterable {
-    case product, scan, convolution, norm, embedding, loss, optimizer
+    case product, scan, attention, convolution, norm, embedding, loss, optimizer
   }
 
   package private(set) var seconds: [Double] = Array(repeating: 0, count: Kind.allCases.count)

@@ -35,10 +35,11 @@ package final class LanguageModel: Sendable {
 
   /// Opens a model: configuration and weights through the registry, packed for `table`, the file's pages released.
   ///
-  /// - Parameter memoryLimit: bytes that the packed weights must not pass; held against the file before anything is
-  ///   allocated.
+  /// - Parameters:
+  ///   - memoryLimit: bytes that the packed weights must not pass; held against the file before anything is allocated.
+  ///   - context: how much of the past attention layers keep.
   package static func load(
-    _ files: ModelFiles, table: KernelTable, compute: Compute, memoryLimit: Int? = nil
+    _ files: ModelFiles, table: KernelTable, compute: Compute, memoryLimit: Int? = nil, context: ContextBound = .standard
   ) throws -> LanguageModel {
     guard let configurationFile = try files.file("config.json") else {
       throw MeanderError(
@@ -58,7 +59,9 @@ package final class LanguageModel: Sendable {
           remedy: "Raise the limit, or take --compute bf16, which halves fp32 weights.")
       }
     }
-    let built = try WeightReader.build(from: store, table: table, compute: compute) { try architecture.build(from: $0) }
+    let built = try WeightReader.build(from: store, table: table, compute: compute, context: context) {
+      try architecture.build(from: $0)
+    }
     return LanguageModel(
       type: type, architecture: architecture, blocks: built.model, reader: built.reader, store: store, files: files,
       table: table, compute: compute)
@@ -131,6 +134,9 @@ package final class LanguageModel: Sendable {
     result.steps[0].mixer = first.mixer.tabulated(rows, kernels: kernels)
     return result
   }
+
+  /// How many tokens its attention holds: the fewest of any layer; nil where there is none.
+  package var contextTokens: Int? { blocks.steps.compactMap(\.mixer.contextTokens).min() }
 
   /// The state before the first token.
   package func makeState() -> ModelState { ModelState(layout: layout) }

@@ -45,6 +45,9 @@ package protocol Mixer: Sendable {
   /// An upper bound on the floats that `forward` allocates for each token.
   var scratchPerToken: Int { get }
 
+  /// How many tokens it holds one by one; nil for a state that holds none so.
+  var contextTokens: Int? { get }
+
   /// How long a stream can be; nil, as it should be, where it has no end.
   var capacity: StreamCapacity? { get }
 }
@@ -55,6 +58,7 @@ extension Mixer {
   package func tabulated(_ rows: Matrix, kernels: Kernels) -> Self { self }
   package var tableByteCount: Int { 0 }
   package var capacity: StreamCapacity? { nil }
+  package var contextTokens: Int? { nil }
 }
 
 /// The part of a model's state that belongs to one layer.

@@ -19,8 +19,13 @@ extension Operations {
   /// factor · x: in place without a tape, and x itself where the factor is one.
   package func scale(_ x: Matrix, by factor: Float) -> Matrix {
     guard factor != 1 else { return x }
-    let y = tape == nil ? x : arena.matrix(rows: x.rows, columns: x.columns)
-    if tape != nil { y.copy(from: x) }
+    return scaled(x, by: factor, into: tape == nil ? x : nil)
+  }
+
+  /// factor · x, into a matrix of its own unless one is given.
+  package func scaled(_ x: Matrix, by factor: Float, into result: Matrix? = nil) -> Matrix {
+    let y = result ?? arena.matrix(rows: x.rows, columns: x.columns)
+    if result == nil { y.copy(from: x) }
     let row = arena.matrix(rows: 1, columns: x.columns)
     row.fill(factor)
     kernels.multiply(row, into: y)

@@ -95,6 +95,12 @@ package struct Operations {
     project(MixerInput(rows: x, position: 0), weight)
   }
 
+  /// x·Wᵀ into `y`, T × outputs: a part of a wider matrix.
+  package func project(_ x: Matrix, _ weight: Weight, into y: Matrix) {
+    timed(.product) { kernels.product(x, weight.packed, bias: weight.bias, into: y, adding: false) }
+    recordProduct(x, weight, y)
+  }
+
   /// residual + x·Wᵀ + bias: in place without a tape, T × outputs.
   package func project(_ x: Matrix, _ weight: Weight, addingTo residual: Matrix) -> Matrix {
     var y = residual

@@ -7,6 +7,10 @@ package enum Registry {
     Mamba2.self,
     Mamba1.self,
     LongShortTermMemory.self,
+    Llama.self,
+    Mistral.self,
+    Qwen2.self,
+    Qwen3.self,
   ]
 
   /// Every mitigation: one file and one line here.

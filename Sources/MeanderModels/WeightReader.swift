@@ -15,6 +15,8 @@ package final class WeightReader {
     case parameters(Parameters)
   }
 
+  /// How much of the past attention is to keep.
+  package private(set) var context = ContextBound.standard
   private var origin = Origin.declaring
   private let table: KernelTable
   private let compute: Compute
@@ -38,9 +40,11 @@ package final class WeightReader {
 
   /// Builds `model` from `store`, after all of its tensors were held against the file.
   static func build<Model>(
-    from store: TensorStore, table: KernelTable, compute: Compute, _ model: (WeightReader) throws -> Model
+    from store: TensorStore, table: KernelTable, compute: Compute, context: ContextBound = .standard,
+    _ model: (WeightReader) throws -> Model
   ) throws -> (model: Model, reader: WeightReader) {
     let reader = WeightReader(table: table, compute: compute)
+    reader.context = context
     reader.types = store.entries.mapValues(\.type)
     reader.path = store.path
     reader.room = 2 * store.entries.values.reduce(0) { $0 + $1.count } + 1 << 20
@@ -105,6 +109,12 @@ package final class WeightReader {
   package func row(_ name: String, count: Int) throws -> Matrix {
     if case .parameters(let parameters) = origin { return parameters.matrix(name) }
     return Matrix(try values(name, shape: [count]), rows: 1, columns: count)
+  }
+
+  /// A small tensor of rows × columns that is not packed.
+  package func matrix(_ name: String, rows: Int, columns: Int) throws -> Matrix {
+    if case .parameters(let parameters) = origin { return parameters.matrix(name) }
+    return Matrix(try values(name, shape: [rows, columns]), rows: rows, columns: columns)
   }
 
   /// Rows of a weight of outputs × inner, in the order of `ranges` (all of them when nil), packed for the product.

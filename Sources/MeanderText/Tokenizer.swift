@@ -69,6 +69,15 @@ public final class Tokenizer: Sendable {
   /// The bytes that an id decodes to in the middle of a text; none for an id outside of the vocabulary.
   public func bytes(of id: Int32) -> [UInt8] { decoding.bytes(of: id) }
 
+  /// Whether every id stands for the same piece in both, so that ids of one can be read by a model of the other. O(vocabulary).
+  package func isSame(as other: Tokenizer) -> Bool {
+    if self === other { return true }
+    guard kind == other.kind, vocabularyCount == other.vocabularyCount, special == other.special else { return false }
+    return (0..<Int32(vocabularyCount)).allSatisfy { id in
+      pieces.holds(id) == other.pieces.holds(id) && (!pieces.holds(id) || pieces[id].elementsEqual(other.pieces[id]))
+    }
+  }
+
   /// The ids of a whole text: what an encoder gives for `push` and `finish`. Linear in the text.
   ///
   /// - Parameter special: puts the ids around the text that the files' template names (begin of text, end of

@@ -75,6 +75,7 @@ import Testing
     check(.geluTanh) { $0 * 0.5 * (1 + tanh((2 / Double.pi).squareRoot() * ($0 + 0.044715 * $0 * $0 * $0))) }
     check(.relu) { max($0, 0) }
     check(.reluSquared) { max($0, 0) * max($0, 0) }
+    check(.eluPlusOne) { $0 > 0 ? $0 + 1 : exp($0) }
     let broken = Matrix([.nan], rows: 1, columns: 1)
     for activation in Activation.allCases {
       kernels(table).activate(broken, activation, into: broken)

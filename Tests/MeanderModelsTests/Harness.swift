@@ -14,9 +14,9 @@ struct Harness {
 
   init(
     _ files: ModelFiles, compute: Compute = .fp32, table: KernelTable = .best, threads: Int = 2,
-    maximumTokens: Int = LanguageModel.grid
+    maximumTokens: Int = LanguageModel.grid, context: ContextBound = .standard
   ) throws {
-    model = try LanguageModel.load(files, table: table, compute: compute)
+    model = try LanguageModel.load(files, table: table, compute: compute, context: context)
     kernels = Kernels(table: table, team: WorkerTeam(threads: threads), compute: compute)
     workspace = model.workspace(maximumTokens: maximumTokens)
     state = model.makeState()
@@ -54,7 +54,7 @@ struct Harness {
   var bits: [[UInt8]] { model.layout.regions.map { state.bytes(of: $0) } }
 }
 
-/// The golden fixtures of the recurrent models; those in the original layout have their goldens beside the
+/// The golden fixtures; those in the original layout have their goldens beside the
 /// twin.
 struct GoldenModel: Sendable, CustomTestStringConvertible {
   let folder: String
@@ -72,6 +72,11 @@ struct GoldenModel: Sendable, CustomTestStringConvertible {
     GoldenModel(folder: "mamba1", goldens: "mamba1"),
     GoldenModel(folder: "mamba1-original", goldens: "mamba1"),
     GoldenModel(folder: "lstm", goldens: "lstm"),
+    GoldenModel(folder: "llama-gqa", goldens: "llama-gqa"),
+    GoldenModel(folder: "llama-rope-scaled-f16-sharded", goldens: "llama-rope-scaled-f16-sharded"),
+    GoldenModel(folder: "qwen2-bias", goldens: "qwen2-bias"),
+    GoldenModel(folder: "qwen3-qknorm", goldens: "qwen3-qknorm"),
+    GoldenModel(folder: "mistral-window", goldens: "mistral-window"),
   ]
 
   var files: ModelFiles { Fixture.model(folder) }

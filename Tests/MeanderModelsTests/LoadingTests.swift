@@ -8,10 +8,13 @@ import Testing
 @Suite struct LoadingTests {
   @Test func anUnknownArchitectureIsNamed() {
     let error = #expect(throws: MeanderError.self) {
-      try LanguageModel.load(Fixture.model("llama-rope-scaled-f16-sharded"), table: .best, compute: .fp32)
+      let folder = TemporaryFolder()
+      try AtomicFile.write(folder("config.json"), bytes: Array(#"{"model_type": "perceptron"}"#.utf8))
+      return try LanguageModel.load(ModelFiles(folder: folder.path), table: .best, compute: .fp32)
     }
     #expect(error?.code == .unsupported)
-    #expect(error?.description.contains("llama") == true)
+    #expect(error?.description.contains("perceptron") == true)
+    #expect(error?.description.contains("mamba2") == true)
   }
 
   @Test func idsOutsideTheVocabularyMoveNothing() throws {

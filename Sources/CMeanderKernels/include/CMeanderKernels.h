@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "CMeanderAttention.h"
 #include "CMeanderTraining.h"
 
 #pragma clang assume_nonnull begin
@@ -48,7 +49,8 @@ typedef struct {
 
 /// What stands between two projections of a feed-forward, and in gates.
 typedef enum {
-  MEANDER_SILU, MEANDER_SIGMOID, MEANDER_TANH, MEANDER_GELU, MEANDER_GELU_TANH, MEANDER_RELU, MEANDER_RELU_SQUARED
+  MEANDER_SILU, MEANDER_SIGMOID, MEANDER_TANH, MEANDER_GELU, MEANDER_GELU_TANH, MEANDER_RELU, MEANDER_RELU_SQUARED,
+  MEANDER_ELU_PLUS_ONE
 } meander_activation_kind;
 
 /// Row by row: y = activation(a), times b where there is one.
@@ -190,6 +192,10 @@ typedef struct {
   void (*gates)(const meander_gates *job, size_t first_head, size_t end_head);
   void (*scan)(const meander_scan *job, size_t first_block, size_t end_block);
   void (*channel_scan)(const meander_channel_scan *job, size_t first_channel, size_t end_channel);
+  /// Units and scratch memory: see lanes/attention.h.
+  void (*attention)(const meander_attention *job, size_t first_unit, size_t end_unit, float *scratch);
+  void (*angles)(const meander_angles *job);
+  void (*rotate)(const meander_rotation *job, size_t first_row, size_t end_row);
   void (*lstm_cell)(const meander_lstm_cell *job, size_t first_channel, size_t end_channel);
   void (*surprisals)(const meander_surprisal *job, size_t first_row, size_t end_row);
   /// Σ v² in fp64 (16 partial sums) and max |v| of `count` numbers.

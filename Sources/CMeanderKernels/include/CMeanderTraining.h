@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "CMeanderAttention.h"
+
 #pragma clang assume_nonnull begin
 
 // What training needs beside the forward operations: the chunked scan, and the way back through each operation. Gradients
@@ -212,6 +214,8 @@ typedef struct {
   void (*steps_backward)(const meander_steps_backward *job);
   void (*chunk_scan)(const meander_chunk_scan *job);
   void (*chunk_scan_backward)(const meander_chunk_scan_backward *job);
+  void (*attention_rows)(const meander_attention_rows *job);
+  void (*attention_rows_backward)(const meander_attention_rows_backward *job);
   void (*lstm_cell_backward)(const meander_lstm_cell_backward *job);
   void (*cross_entropy)(const meander_cross_entropy *job);
   void (*adam)(const meander_adam *job);

@@ -15,6 +15,7 @@ INLINE vec activation_(meander_activation_kind kind, vec x) {
     case MEANDER_GELU: return x * normal_cdf_(x);
     case MEANDER_GELU_TANH: return gelu_tanh_(x);
     case MEANDER_RELU: return positive;
+    case MEANDER_ELU_PLUS_ONE: return x > 0.0f ? x + 1.0f : exp_(x);
     default: return positive * positive;
   }
 }
@@ -50,6 +51,7 @@ static void NAME(activate)(const meander_activation *job, size_t first_row, size
     ACTIVATION_CASE(MEANDER_GELU_TANH)
     ACTIVATION_CASE(MEANDER_RELU)
     ACTIVATION_CASE(MEANDER_RELU_SQUARED)
+    ACTIVATION_CASE(MEANDER_ELU_PLUS_ONE)
   }
 }
 #undef ACTIVATION_CASE

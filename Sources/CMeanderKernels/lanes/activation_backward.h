@@ -28,6 +28,10 @@ INLINE void NAME(activation_slope)(meander_activation_kind kind, vec x, vec *val
       *value = positive;
       *slope = x > 0.0f ? splat(1) : splat(0);
       break;
+    case MEANDER_ELU_PLUS_ONE:
+      *value = x > 0.0f ? x + 1.0f : exp_(x);
+      *slope = x > 0.0f ? splat(1) : *value;
+      break;
     default:
       *value = positive * positive;
       *slope = positive + positive;

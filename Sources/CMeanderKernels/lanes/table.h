@@ -4,6 +4,7 @@
 #include "vector.h"
 
 #include "activation.h"
+#include "attention.h"
 #include "channel_scan.h"
 #include "convolution.h"
 #include "elementwise.h"
@@ -11,6 +12,7 @@
 #include "layer_norm.h"
 #include "lstm.h"
 #include "product.h"
+#include "rotation.h"
 #include "scan.h"
 
 #include "training.h"
@@ -37,6 +39,9 @@ const meander_table NAME(meander_table) = {
     .gates = NAME(gates),
     .scan = NAME(scan),
     .channel_scan = NAME(channel_scan),
+    .attention = NAME(attention),
+    .angles = NAME(angles),
+    .rotate = NAME(rotate),
     .lstm_cell = NAME(lstm_cell),
     .surprisals = NAME(surprisals),
     .statistics = NAME(statistics),

@@ -4,6 +4,7 @@
 
 #include "backward.h"
 #include "activation_backward.h"
+#include "attention_backward.h"
 #include "chunk_scan.h"
 #include "chunk_scan_backward.h"
 #include "lstm_backward.h"
@@ -20,6 +21,8 @@ const meander_training_table NAME(training_table) = {
     .steps_backward = NAME(steps_backward),
     .chunk_scan = NAME(chunk_scan),
     .chunk_scan_backward = NAME(chunk_scan_backward),
+    .attention_rows = NAME(attention_rows),
+    .attention_rows_backward = NAME(attention_rows_backward),
     .lstm_cell_backward = NAME(lstm_cell_backward),
     .cross_entropy = NAME(cross_entropy),
     .adam = NAME(adam),

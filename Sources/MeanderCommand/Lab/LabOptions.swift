@@ -30,7 +30,8 @@ struct LabOptions: ParsableArguments {
     let given = try mitigation.values()
     if !given.isEmpty { Console.note("mitigations: \(given.map(\.description).joined(separator: " "))") }
     func load(_ threads: Int) async throws -> Model {
-      try await Model.load(name, engine: Engine(threads: threads), compute: model.compute.value, mitigations: given)
+      try await Model.load(
+        name, engine: Engine(threads: threads), compute: model.compute.value, context: model.context.bound, mitigations: given)
     }
     let first = try await load(1)
     if threads == 1 { return LabSubject([first]) }

@@ -20,6 +20,8 @@ struct ModelOptions: ParsableArguments {
   @Option(name: .long, help: "How products are computed: fp32 is the same to the bit on every CPU, bf16 is faster.")
   var compute: ComputeOption = .fp32
 
+  @OptionGroup var context: ContextOptions
+
   func validate() throws {
     if let threads, !(1...1024).contains(threads) {
       throw ValidationError("Please give --threads a number from 1 to 1024.")
@@ -42,7 +44,8 @@ struct ModelOptions: ParsableArguments {
     // Told apart before a model is loaded for nothing.
     let given = try mitigations?.values() ?? []
     let engine = try Engine(threads: threads, memoryLimit: memoryLimit)
-    let model = try await Model.load(name(), engine: engine, compute: compute.value, mitigations: given)
+    let model = try await Model.load(
+      name(), engine: engine, compute: compute.value, context: context.bound, mitigations: given)
     if !given.isEmpty { Console.note("mitigations: \(model.mitigations.map(\.description).joined(separator: " "))") }
     return model
   }

@@ -3,6 +3,8 @@ import Meander
 /// Feeds standard input into a session whole, telling how far it is.
 struct Reading {
   let session: Session
+  /// Where the bytes go, where it is not the session alone.
+  var feed: ((_ piece: [UInt8]) async throws -> Void)?
 
   /// Reads to the end. Throws `Interrupted` after a first interrupt, with the state at the last whole piece.
   func run() async throws {
@@ -13,7 +15,7 @@ struct Reading {
     while true {
       switch try pump.next() {
       case .bytes(let piece):
-        try await session.feed(bytes: piece)
+        if let feed { try await feed(piece) } else { try await session.feed(bytes: piece) }
         bytes += Int64(piece.count)
       case .pause, .report: break
       case .end: return

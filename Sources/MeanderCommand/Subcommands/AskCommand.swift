@@ -32,6 +32,7 @@ struct AskCommand: AsyncParsableCommand {
     help: "End an answer where this text appears, in place of a line break (may be repeated).")
   var stop: [String] = []
 
+  @OptionGroup var fallback: FallbackOptions
   @OptionGroup(title: "Sampling") var sampling: SamplingArguments
 
   func validate() throws {
@@ -44,8 +45,11 @@ struct AskCommand: AsyncParsableCommand {
     let options = try sampling.options(for: model)
     let session = try state.session(model, sampling: options)
     let override = state.load != nil && sampling.areGiven ? options : nil
+    let reader = try await fallback.reader(session, self.model)
     do {
-      if !Terminal.isTerminal(.input) { try await Reading(session: session).run() }
+      if !Terminal.isTerminal(.input) {
+        try await Reading(session: session, feed: reader.map { reader in { try await reader.feed(bytes: $0) } }).run()
+      }
     } catch is Interrupted {
       try await state.write(session)
       throw Interrupted()
@@ -53,13 +57,19 @@ struct AskCommand: AsyncParsableCommand {
     try await state.write(session)
     let output = Output.standard()
     for text in question {
-      let answer = try await self.answer(text, from: session, override)
+      let answer: Answer
+      if let reader {
+        answer = try await self.answer(text, from: reader, override)
+      } else {
+        answer = try await self.answer(text, from: session, override)
+      }
       if format.json {
         try output.line(
           JSONText.object {
             $0.field("question", text)
             $0.field("answer", answer.text)
             $0.field("tokens", answer.tokens)
+            answer.source?.write(to: &$0)
           })
       } else {
         try output.line(answer.text.map { $0.isNewline ? " " : String($0) }.joined())
@@ -68,20 +78,40 @@ struct AskCommand: AsyncParsableCommand {
     }
   }
 
+  private struct Answer {
+    var text: String
+    var tokens: Int
+    /// Who gave it and why, where there was a choice.
+    var source: FallbackAnswer?
+  }
+
+  private var stops: [String] { stop.isEmpty ? ["\n"] : stop }
+
+  private func bound(_ model: Model) -> Int? {
+    let bound = maxTokens ?? model.answerTokens ?? 64
+    return bound < 0 ? nil : bound
+  }
+
   private func answer(
-    _ question: String, from session: Session, _ options: SamplingOptions?
-  ) async throws -> (text: String, tokens: Int) {
+    _ question: String, from reader: FallbackReader, _ options: SamplingOptions?
+  ) async throws -> Answer {
+    let answer = try await reader.answer(
+      question, sampling: options, maximumTokens: bound(reader.reader.model), stop: stops)
+    if Signals.interruptCount > 0 { throw Interrupted() }
+    if let reason = answer.reason, !format.json { Console.note("\(answer.model) answers: \(reason.text)") }
+    return Answer(text: answer.text, tokens: answer.tokens, source: answer)
+  }
+
+  private func answer(_ question: String, from session: Session, _ options: SamplingOptions?) async throws -> Answer {
     let fork = try await session.fork()
     try await fork.feed(question)
     var text = ""
     var tokens = 0
-    let stops = stop.isEmpty ? ["\n"] : stop
-    let bound = maxTokens ?? session.model.answerTokens ?? 64
-    for try await token in fork.generate(options, maximumTokens: bound < 0 ? nil : bound, stop: stops) {
+    for try await token in fork.generate(options, maximumTokens: bound(session.model), stop: stops) {
       if Signals.interruptCount > 0 { throw Interrupted() }
       text += token.text
       tokens += 1
     }
-    return (text, tokens)
+    return Answer(text: text, tokens: tokens)
   }
 }

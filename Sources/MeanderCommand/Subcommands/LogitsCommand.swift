@@ -13,7 +13,7 @@ struct LogitsCommand: AsyncParsableCommand {
       "logits",
       """
       The output is a safetensors file: `logits` (float32, T × V) and for each layer N `layers.N.ssm` and \
-      `layers.N.conv`. The logits are written as they come; T may be any length.
+      `layers.N.conv`, or `layers.N.k` and `layers.N.v`. The logits are written as they come; T may be any length.
       """))
 
   @OptionGroup var model: ModelOptions
@@ -75,7 +75,7 @@ struct LogitsCommand: AsyncParsableCommand {
 extension LogitsCommand {
   private func write(_ pieces: [ArraySlice<Int32>], _ session: Session) async throws {
     let count = pieces.reduce(0) { $0 + $1.count }
-    let declared = try await session.referenceState().map { ($0.name, $0.shape) }
+    let declared = try await session.referenceShapes(after: count)
     let shapes = [("logits", [count, session.model.vocabularyCount])] + declared
     let file = FloatFile(try SafeTensorsStream(output, shapes.map(Self.entry), mode: 0o644))
     for piece in pieces {

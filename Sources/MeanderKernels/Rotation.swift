@@ -1,0 +1,53 @@
+import CMeanderKernels
+
+/// The cosines and sines of a run of positions: T × pairs each.
+package struct Angles {
+  package let cosines: Matrix
+  package let sines: Matrix
+
+  package init(cosines: Matrix, sines: Matrix) { (self.cosines, self.sines) = (cosines, sines) }
+}
+
+extension Kernels {
+  /// cos and sin of 2π · position · turns, times `magnitude`, for the positions from `position` on. O(T · pairs).
+  ///
+  /// - Parameter turns: per pair, how much of a turn a position is.
+  package func angles(_ turns: [Double], from position: Int64, magnitude: Float, into angles: Angles) {
+    let (cosines, sines) = (angles.cosines, angles.sines)
+    precondition(
+      cosines.columns == turns.count && sines.columns == turns.count && cosines.rows == sines.rows
+        && cosines.stride == sines.stride, "shapes differ")
+    // Safe: the shapes were checked above.
+    turns.withUnsafeBufferPointer { turns in
+      guard let base = turns.baseAddress else { return }
+      var job = meander_angles(
+        turns: base, cosines: cosines.base, sines: sines.base, stride: cosines.stride, position: position,
+        tokens: cosines.rows, pairs: turns.count, magnitude: magnitude)
+      functions.angles(&job)
+    }
+  }
+
+  /// Turns the places i and i + pairs of every head of x by its row's angles (Su and others 2021), or, `back`, by minus them. In
+  /// place allowed.
+  ///
+  /// - Parameters:
+  ///   - x, y: T × (heads · headWidth)
+  ///   - angles: T × pairs, or 1 × pairs for all rows.
+  package func rotate(_ x: Matrix, by angles: Angles, headWidth: Int, back: Bool = false, into y: Matrix) {
+    let pairs = angles.cosines.columns
+    precondition(
+      x.rows == y.rows && x.columns == y.columns && x.columns % headWidth == 0 && 2 * pairs <= headWidth
+        && (angles.cosines.rows == x.rows || angles.cosines.rows == 1), "a rotation of mismatched shapes")
+    // Safe: the shapes were checked above; parts write disjoint rows.
+    let job = meander_rotation(
+      x: x.base, x_stride: x.stride, cosines: angles.cosines.base, sines: angles.sines.base,
+      angle_stride: angles.cosines.rows == 1 ? 0 : angles.cosines.stride, y: y.base, y_stride: y.stride,
+      heads: x.columns / headWidth, head_width: headWidth, pairs: pairs, back: back)
+    let function = functions.rotate
+    withUnsafePointer(to: job) { job in
+      team.split(x.rows, workers: sharing(operations: x.rows * x.columns * 2)) {
+        function(job, $0.lowerBound, $0.upperBound)
+      }
+    }
+  }
+}
