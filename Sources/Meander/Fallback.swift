@@ -32,7 +32,7 @@ public struct FallbackRule: Sendable, Hashable {
 }
 
 /// An answer, who gave it, and why.
-public struct FallbackAnswer: Sendable {
+public struct FallbackAnswer: Sendable, Hashable {
   /// Why the fallback was asked.
   public enum Reason: Sendable, Hashable {
     /// The quantile of the reader's log-probabilities lies below the threshold.

@@ -1,12 +1,12 @@
 /// The last bytes of a stream, in memory of one size.
-struct TextRing: Sendable {
+package struct TextRing: Sendable {
   private var bytes: [UInt8] = []
   private var start = 0
-  let capacity: Int
+  package let capacity: Int
 
-  init(capacity: Int) { self.capacity = max(1, capacity) }
+  package init(capacity: Int) { self.capacity = max(1, capacity) }
 
-  mutating func append(_ more: some Collection<UInt8>) {
+  package mutating func append(_ more: some Collection<UInt8>) {
     for byte in more.suffix(capacity) {
       if bytes.count < capacity {
         bytes.append(byte)
@@ -18,7 +18,7 @@ struct TextRing: Sendable {
   }
 
   /// What is kept, oldest first, from the first whole character on.
-  var text: [UInt8] {
+  package var text: [UInt8] {
     let whole = Array(bytes[start...] + bytes[..<start])
     guard bytes.count == capacity else { return whole }
     return Array(whole.drop { $0 & 0xC0 == 0x80 })

@@ -22,7 +22,10 @@ enum Examples {
         line: "meander ask -m passkey 'What is the pass key? The pass key is ' < notes.txt"),
       .init(purpose: "keep what was read", line: "meander ask -n 20 --save notes.state 'In short: ' < notes.txt"),
       .init(
-        purpose: "ask it again without the input", line: "meander ask -n 20 --load notes.state 'In short: ' </dev/null")
+        purpose: "ask it again without the input", line: "meander ask -n 20 --load notes.state 'In short: ' </dev/null"),
+      .init(
+        purpose: "ask a second model where the first is uncertain",
+        line: "meander ask --fallback passkey --json 'What is the pass key? The pass key is ' < notes.txt"),
     ],
     "run": [
       .init(purpose: "continue a text", line: "meander run -p 'The package ' -n 40"),
