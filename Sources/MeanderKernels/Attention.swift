@@ -173,7 +173,8 @@ package struct AttentionPrefix {
 extension Kernels {
   /// Attention of T queries, whose keys and values are in the cache already: y, T × H·P.
   ///
-  /// The cache's ring must hold the last window + T - 1 positions. Bits depend neither on T nor on the ring. O(T · visible · H · P).
+  /// The cache's ring must hold the last window + T - 1 positions. Bits depend neither on T nor on the ring.
+  /// O(T · visible · H · P).
   ///
   /// - Parameters:
   ///   - q: T × H·P, turned.
@@ -198,7 +199,8 @@ extension Kernels {
     let local = Int(min(Int64(rule.window + tile), last)) + 32
     // Safe: the shapes were checked above; units write disjoint parts of y, each worker in scratch memory of its own.
     let job = meander_attention(
-      rows: rule.row(), q: q.base, q_stride: q.stride, far_q: farQ.map { UnsafePointer($0.base) }, far_stride: farQ?.stride ?? 0,
+      rows: rule.row(), q: q.base, q_stride: q.stride, far_q: farQ.map { UnsafePointer($0.base) },
+      far_stride: farQ?.stride ?? 0,
       far_keys: cache.farKeys.map { UnsafePointer($0.base) }, keys: cache.keys.base, values: cache.values.base,
       prefix: prefix.map { UnsafePointer($0.values.base) }, prefix_weight: prefix.map { UnsafePointer($0.weights.base) },
       prefix_stride: prefix?.values.stride ?? 0, prefix_weight_stride: prefix?.weights.stride ?? 0, y: y.base,

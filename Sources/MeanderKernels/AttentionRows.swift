@@ -72,8 +72,8 @@ extension Kernels {
   ) {
     precondition(
       [raw, dweights].allSatisfy { $0.rows == weights.rows && $0.columns == weights.columns && $0.stride == weights.stride }
-        && along.rows == 1 && along.columns == weights.rows && (dbias?.columns ?? 0) == (dbias == nil ? 0 : rows.rule.bias?.columns ?? 0),
-      "shapes differ")
+        && along.rows == 1 && along.columns == weights.rows
+        && (dbias.map { $0.rows == 1 && $0.columns == rows.rule.bias?.columns } ?? true), "shapes differ")
     // Safe: the shapes were checked above.
     var job = meander_attention_rows_backward(
       forward: rows.job(weights, lifts: lifts), raw: raw.base, dweights: dweights.base, along: along.base,

@@ -66,7 +66,8 @@ extension Naive {
           // What counts is how far a query is turned beyond a key.
           let turned = turn(query, by: distance, turns, magnitude)
           let key = turn(row(k, p), by: 0, turns, magnitude)
-          let bias = rule.bias.map { Real($0[head, AttentionRule.biasPlace(min(distance, rule.biasLength - 1), of: rule.biasLength)]) }
+          let place = AttentionRule.biasPlace(min(distance, rule.biasLength - 1), of: rule.biasLength)
+          let bias = rule.bias.map { Real($0[head, place]) }
           return zip(turned, key).reduce(0) { $0 + $1.0 * $1.1 } * scale + (bias ?? 0)
         }
         let own = prefix.map {

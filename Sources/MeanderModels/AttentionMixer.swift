@@ -64,7 +64,8 @@ package struct AttentionMixer: Mixer {
     self.bound = bound
     func weight(_ name: String, _ heads: Int) throws -> Weight {
       try reader.weight(
-        name + ".weight", outputs: heads * sizes.headWidth, inner: sizes.width, bias: sizes.hasInputBias ? name + ".bias" : nil)
+        name + ".weight", outputs: heads * sizes.headWidth, inner: sizes.width,
+        bias: sizes.hasInputBias ? name + ".bias" : nil)
     }
     func norm(_ name: String) throws -> Norm? {
       try sizes.headNorm.map { try reader.rootMeanSquareNorm(name + ".weight", width: sizes.headWidth, epsilon: $0) }
@@ -119,9 +120,11 @@ package struct AttentionMixer: Mixer {
       let width = sizes.headWidth
       let turned = operations.rotate(k, by: operations.angles(rotary, input.position, count: input.count), headWidth: width)
       let near = operations.rotate(q, by: operations.angles(rotary, asked.position, count: outputs), headWidth: width)
-      let isFar = keepsFarKeys && input.position + Int64(input.count) > Int64(rule.ceiling)
-      let far = isFar
-        ? operations.rotate(q, by: operations.angles(rotary, Int64(rule.ceiling), count: 1, isPlain: true), headWidth: width) : nil
+      var far: Matrix?
+      if keepsFarKeys, input.position + Int64(input.count) > Int64(rule.ceiling) {
+        let ceiling = operations.angles(rotary, Int64(rule.ceiling), count: 1, isPlain: true)
+        far = operations.rotate(q, by: ceiling, headWidth: width)
+      }
       operands = AttentionOperands(q: near, farQ: far, k: turned, plainK: k, v: operands.v, position: input.position)
     }
     operands.prefix = prefix?.of(q, operations)

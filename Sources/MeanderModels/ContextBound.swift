@@ -23,6 +23,11 @@ package struct AttentionBound: Sendable, Hashable {
   private static let usualGlobals = 16
   /// The largest window where nobody says how wide.
   private static let usualLocals = 2048
+  /// The largest sliding window that is kept whole without being asked for.
+  private static let largestWindow = 4096
+
+  /// Whether a layer's own window bounds it already.
+  package static func isKeptWhole(_ window: Int?) -> Bool { window.map { $0 <= largestWindow } ?? false }
 
   package init(globals: Int, locals: Int, capacity: Int? = nil) {
     (self.globals, self.locals, self.capacity) = (globals, locals, capacity)
@@ -33,6 +38,7 @@ package struct AttentionBound: Sendable, Hashable {
   ///   - window: the model's own sliding window of this layer.
   ///   - bytesPerToken: what a token takes in all layers' caches together.
   package init(_ bound: ContextBound, positions: Int, window: Int?, bytesPerToken: Int) throws {
+    let own = Self.isKeptWhole(window) ? window : nil
     switch bound {
     case .bounded(let globals, let locals):
       let range = 1...1 << 20
@@ -42,8 +48,8 @@ package struct AttentionBound: Sendable, Hashable {
       if let locals, !range.contains(locals) {
         throw MeanderError(.badRequest, "a window of \(locals) tokens cannot be kept", remedy: "Give 1 to \(range.upperBound).")
       }
-      self.locals = min(locals ?? window ?? min(positions, Self.usualLocals), window ?? .max)
-      self.globals = globals ?? (window == nil ? Self.usualGlobals : 0)
+      self.locals = min(locals ?? own ?? min(positions, Self.usualLocals), window ?? .max)
+      self.globals = globals ?? (own == nil ? Self.usualGlobals : 0)
     case .full(let bytes):
       guard (1...1 << 44).contains(bytes) else {
         throw MeanderError(.badRequest, "a cache of \(bytes) bytes cannot be kept", remedy: "Give 1 to \(1 << 44).")
@@ -57,7 +63,7 @@ package struct AttentionBound: Sendable, Hashable {
       globals = 0
       locals = min(window ?? .max, tokens)
       // A layer with a window of its own needs no more than that.
-      capacity = window == nil ? tokens : nil
+      capacity = own == nil ? tokens : nil
     }
   }
 

@@ -112,7 +112,8 @@ extension Operations {
         block.takeFar(from: block.dweights)
         let query = farQ.rows(block.rows).columns(block.own)
         kernels.multiply(
-          block.far.plain, farKeys.columns(block.keyPlace).plain, into: dfarQ.rows(block.rows).columns(block.own), adding: true)
+          block.far.plain, farKeys.columns(block.keyPlace).plain, into: dfarQ.rows(block.rows).columns(block.own),
+          adding: true)
         kernels.multiply(block.far.turned, query.plain, into: dfarKeys.columns(block.keyPlace), adding: true)
       }
       kernels.multiply(block.dweights.plain, block.keys.plain, into: dq.rows(block.rows).columns(block.own), adding: true)

@@ -1,8 +1,9 @@
 import MeanderErrors
 import MeanderKernels
 
-/// An infinitely long prefix as d² + d numbers a head (NTK-attention, 2024): with φ(x) = ELU(x / d^¼) + 1, a query adds φ(q)·Z to the sum of
-/// weighted values and φ(q)·|k'| to that of the weights. The query is the one before turning: a prefix has no position.
+/// An infinitely long prefix as d² + d numbers a head (NTK-attention, 2024): with φ(x) = ELU(x / d^¼) + 1, a query adds
+/// φ(q)·Z to the sum of weighted values and φ(q)·|k'| to that of the weights. The query is the one before turning: a prefix
+/// has no position.
 struct PrefixWeights: Sendable {
   /// Per head, Zᵀ: P × P.
   let values: [Weight]

@@ -36,6 +36,9 @@ package struct Transformer: Sendable {
     let heads = try configuration.integer("num_attention_heads", defaults.heads, in: 1...1 << 16)
     let keyHeads = try configuration.integer("num_key_value_heads", defaults.keyHeads ?? heads, in: 1...1 << 16)
     let headWidth = try configuration.integer("head_dim", defaults.headWidth ?? width / heads, in: 1...1 << 16)
+    guard headWidth > 0 else {
+      throw configuration.failure("num_attention_heads", "is \(heads), and a width of \(width) has no place for as many")
+    }
     guard heads.isMultiple(of: keyHeads) else {
       throw configuration.failure("num_key_value_heads", "is \(keyHeads), which \(heads) heads cannot share")
     }
@@ -57,7 +60,10 @@ package struct Transformer: Sendable {
       width: width, layers: layers, vocabulary: try configuration.integer("vocab_size", defaults.vocabulary, in: 1...1 << 24),
       intent: try ModelIntent(&configuration))
     if let own = shape.intent.attention {
-      attention.softplus = own.softplus.map { SoftplusRule(logWidth: Float(logarithm(Double(headWidth))), offset: $0.offset, power: $0.power) }
+      let logWidth = Float(logarithm(Double(headWidth)))
+      attention.softplus = own.softplus.map {
+        SoftplusRule(logWidth: logWidth, offset: $0.offset, power: $0.power)
+      }
       attention.hasPrefix = own.hasPrefix
     }
     isTied = try configuration.bool("tie_word_embeddings", false)
@@ -96,7 +102,7 @@ package struct Transformer: Sendable {
   package func build(from reader: WeightReader) throws -> Blocks {
     let (width, rows) = (shape.width, shape.vocabulary)
     let embedding = try reader.weight("model.embed_tokens.weight", outputs: rows, inner: width)
-    let bytes = windows.reduce(0) { $0 + ($1 == nil ? attention.bytesPerToken : 0) }
+    let bytes = windows.reduce(0) { $0 + (AttentionBound.isKeptWhole($1) ? 0 : attention.bytesPerToken) }
     let steps = try (0..<shape.layers).flatMap { layer -> [Block] in
       let prefix = "model.layers.\(layer)."
       let bound = try AttentionBound(reader.context, positions: positions, window: windows[layer], bytesPerToken: bytes)
@@ -160,8 +166,8 @@ extension Configuration {
   /// An activation by the names that checkpoints use; silu where there is none.
   mutating func activation(_ key: String) throws -> Activation {
     let names: [String: Activation] = [
-      "silu": .silu, "swish": .silu, "gelu": .gelu, "gelu_new": .geluTanh, "gelu_pytorch_tanh": .geluTanh, "gelu_fast": .geluTanh,
-      "relu": .relu, "relu2": .reluSquared,
+      "silu": .silu, "swish": .silu, "gelu": .gelu, "gelu_new": .geluTanh, "gelu_pytorch_tanh": .geluTanh,
+      "gelu_fast": .geluTanh, "relu": .relu, "relu2": .reluSquared,
     ]
     guard let name = try optionalString(key, among: names.keys.sorted()) else { return .silu }
     return names[name] ?? .silu

@@ -77,6 +77,30 @@ import Testing
     }
   }
 
+  /// Loads a fixture under a changed configuration.
+  private static func changed(_ fixture: String, _ changes: [(String, Int)]) throws -> LanguageModel {
+    let object = try #require(JSON.parse(Fixture.bytes("\(fixture)/config.json")).object)
+    let kept = object.members.filter { member in !changes.contains { $0.0 == member.key } }.map { ($0.key, $0.value) }
+    let folder = TemporaryFolder()
+    try AtomicFile.write(folder("config.json"), bytes: JSON(kept + changes.map { ($0.0, JSON($0.1)) }).write())
+    try AtomicFile.write(folder("model.safetensors"), bytes: Fixture.bytes("\(fixture)/model.safetensors").copy())
+    return try LanguageModel.load(ModelFiles(folder: folder.path), table: .best, compute: .fp32)
+  }
+
+  /// A window that no memory would hold is bounded like none, and sizes that cannot be are refused.
+  @Test func aConfigurationCannotAskForTooMuch() throws {
+    let wide = try Self.changed("mistral-window", [("sliding_window", 1 << 40), ("max_position_embeddings", 1 << 40)])
+    #expect(wide.contextTokens == 16 + 2048)
+    #expect(wide.layout.byteCount < 4 << 20)
+    for change in [[("num_attention_heads", 65), ("head_dim", 0)], [("num_key_value_heads", 3)], [("head_dim", 1 << 16)]] {
+      let error = #expect(throws: MeanderError.self) { try Self.changed("llama-gqa", change) }
+      #expect(error?.code == .badData, "\(change)")
+    }
+    let object = [("num_attention_heads", 65), ("num_key_value_heads", 65)]
+    let withoutWidth = #expect(throws: MeanderError.self) { try Self.changed("qwen2-bias", object) }
+    #expect(withoutWidth?.description.contains("num_attention_heads") == true)
+  }
+
   @Test func stretchedPositionsAreThePapers() {
     var scaling = RotaryScaling()
     scaling.factor = 4

@@ -176,7 +176,8 @@ INLINE size_t NAME(tile_head)(const NAME(attention_tile) *tile, size_t row) {
 
 INLINE void NAME(tile_scores)(const NAME(attention_tile) *tile, size_t rows) {
   const meander_attention *job = tile->job;
-  const size_t width = job->head_width, global_panels = job->rows.first / MEANDER_BLOCK, ring_panels = job->ring / MEANDER_BLOCK;
+  const size_t width = job->head_width;
+  const size_t global_panels = job->rows.first / MEANDER_BLOCK, ring_panels = job->ring / MEANDER_BLOCK;
   const float *keys = job->keys + tile->key_head * (global_panels + ring_panels) * MEANDER_BLOCK * width;
   const float *q[ATTENTION_TILE], *far[ATTENTION_TILE];
   for (size_t r = 0; r < rows; r++) {
@@ -214,10 +215,10 @@ INLINE void NAME(tile_outputs)(const NAME(attention_tile) *tile, size_t rows, co
     float part[MEANDER_BLOCK] = {0};
     vec sum[ATTENTION_TILE * BLOCK_VECTORS];
     for (size_t r = 0; r < rows; r++) {
-      if (job->prefix)
-        __builtin_memcpy(
-            part, job->prefix + NAME(tile_token)(tile, r) * job->prefix_stride + NAME(tile_head)(tile, r) * job->head_width + place,
-            count * sizeof *part);
+      if (job->prefix) {
+        const float *prefix = job->prefix + NAME(tile_token)(tile, r) * job->prefix_stride;
+        __builtin_memcpy(part, prefix + NAME(tile_head)(tile, r) * job->head_width + place, count * sizeof *part);
+      }
       UNROLL for (size_t v = 0; v < BLOCK_VECTORS; v++)
         sum[r * BLOCK_VECTORS + v] = job->prefix ? load(part + v * LANES) * lifts[r] : splat(0);
     }
@@ -271,8 +272,10 @@ static void NAME(attention)(const meander_attention *job, size_t first_unit, siz
     while (row < end) {
       NAME(attention_tile) tile = {.job = job, .key_head = unit / units, .first_row = row};
       tile.rows = end - row < ATTENTION_TILE ? end - row : ATTENTION_TILE;
-      const int64_t oldest = job->position + (int64_t)(row / group), newest = job->position + (int64_t)((row + tile.rows - 1) / group);
-      int64_t low = oldest - job->rows.window + 1 > job->rows.globals ? oldest - job->rows.window + 1 : job->rows.globals;
+      const int64_t oldest = job->position + (int64_t)(row / group);
+      const int64_t newest = job->position + (int64_t)((row + tile.rows - 1) / group);
+      int64_t low = oldest - job->rows.window + 1;
+      if (low < job->rows.globals) low = job->rows.globals;
       if (low > newest) low = newest;
       tile.first_panel = low / MEANDER_BLOCK;
       tile.panels = (size_t)(newest / MEANDER_BLOCK - tile.first_panel + 1);

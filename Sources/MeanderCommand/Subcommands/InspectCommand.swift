@@ -51,7 +51,7 @@ struct ModelReport {
 
   var rows: [(String, String)] {
     let facts = model.language.facts
-    return [
+    var rows = [
       ("model", model.name),
       ("architecture", model.architecture),
       ("shape", "\(facts.layers) layers, width \(facts.width), vocabulary \(grouped(facts.vocabulary))"),
@@ -59,11 +59,15 @@ struct ModelReport {
       ("stored as", facts.storedType),
       ("weights", "\(grouped(model.weightByteCount)) bytes packed for \(model.compute.rawValue)"),
       ("state", "\(grouped(model.stateByteCount)) bytes, whatever the length"),
+    ]
+    model.contextTokens.map { rows.append(("attention", "holds \(grouped($0)) tokens of a stream")) }
+    rows += [
       ("tokenizer", "\(model.tokenizer.kind), \(grouped(model.tokenizer.vocabularyCount)) tokens"),
       ("made for", model.purposes.isEmpty ? "not said" : model.purposes.joined(separator: ", ")),
       ("trained at", model.trainedLength.map { "\(grouped($0)) tokens with one state" } ?? "not said"),
       ("fingerprint", model.fingerprint),
-    ] + regime.rows
+    ]
+    return model.recurrentFloats > 0 ? rows + regime.rows : rows
   }
 
   var json: [UInt8] {
@@ -86,8 +90,9 @@ struct ModelReport {
       row.array("purposes") { list in model.purposes.forEach { list.element(string: $0) } }
       model.trainedLength.map { row.field("trained_length", $0) }
       model.answerTokens.map { row.field("answer_tokens", $0) }
+      model.contextTokens.map { row.field("context_tokens", $0) }
       row.field("fingerprint", model.fingerprint)
-      row.object("regime") { regime.write(to: &$0) }
+      if model.recurrentFloats > 0 { row.object("regime") { regime.write(to: &$0) } }
     }
   }
 }
