@@ -84,6 +84,19 @@ private let names = RecallTasks.all.map { $0.name }
     }
   }
 
+  @Test func numbersThatAreAlikeBeginAlike() throws {
+    let task = try RecallTasks.make("needles", options(#"{"statements": "fixed", "alike": 1, "twice": 0}"#), file: "recipe")
+    var beginnings: Set<Int> = []
+    for sample in 0..<60 {
+      var generator = TaskGenerator(seed: 4, sample: UInt64(sample))
+      let example = try task.example(filler: 0, depth: nil, using: &generator)
+      let numbers = example.text(before: 0).matches(of: /is (\d{5})\./).map { String($0.1) }
+      let shared = (1...5).last { count in Set(numbers.map { $0.prefix(count) }).count == 1 }
+      beginnings.insert(try #require(shared))
+    }
+    #expect(beginnings.isSuperset(of: [1, 2, 3, 4]))
+  }
+
   @Test func needlesAnswerWhatIsAsked() throws {
     for sample in 0..<200 {
       var generator = TaskGenerator(seed: 4, sample: UInt64(sample))

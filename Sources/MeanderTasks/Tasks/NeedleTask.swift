@@ -14,6 +14,9 @@ package struct NeedleTask: RecallTask {
   package var digits: Int
   /// RULER's instruction, statement and question, in place of wordings that vary.
   package var isRuler: Bool
+  /// The share of examples whose numbers all begin alike, up to a drawn digit, so that what was said of a number
+  /// does not tell how it goes on: only the name does.
+  package var alike: Double
   /// One statement for all, in which the name stands before its number, in place of six.
   package var isFixed: Bool
   /// The share of statements that say the number twice (not in RULER's wording).
@@ -27,7 +30,7 @@ package struct NeedleTask: RecallTask {
 
   package init(
     keys: ClosedRange<Int> = 4...4, values: Int = 1, queries: Int = 1, digits: Int = 5, isRuler: Bool = false,
-    isFixed: Bool = false, twice: Double = 0.5, trailingSpace: Double = 0.5, absent: Double = 0, rounds: Int = 1
+    isFixed: Bool = false, alike: Double = 0, twice: Double = 0.5, trailingSpace: Double = 0.5, absent: Double = 0, rounds: Int = 1
   ) {
     self.keys = keys
     self.rounds = rounds
@@ -36,6 +39,7 @@ package struct NeedleTask: RecallTask {
     self.digits = digits
     self.isRuler = isRuler
     self.isFixed = isFixed
+    self.alike = alike
     self.twice = twice
     self.trailingSpace = trailingSpace
     self.absent = absent
@@ -49,6 +53,7 @@ package struct NeedleTask: RecallTask {
     values = try options.integer("values", 1, in: 1...16)
     queries = try options.integer("queries", 1, in: 1...keys.lowerBound)
     digits = try options.integer("digits", isRuler ? 7 : 5, in: 1...18)
+    alike = try options.float("alike", 0, in: 0...1)
     twice = try options.float("twice", isRuler ? 0 : 0.5, in: 0...1)
     trailingSpace = try options.float("trailing_space", isRuler ? 0 : 0.5, in: 0...1)
     absent = try options.float("absent", 0, in: 0...1)
@@ -59,7 +64,8 @@ package struct NeedleTask: RecallTask {
     let count = generator.integer(in: keys)
     // One name more than is told of, for the question that has no answer.
     let names = generator.draw(count + 1, of: Words.all)
-    let numbers = names.map { _ in (0..<values).map { _ in number(using: &generator) } }
+    let beginning = beginning(using: &generator)
+    let numbers = names.map { _ in (0..<values).map { _ in number(beginning, using: &generator) } }
     let asked = asked(of: count, &generator)
 
     var statements = (0..<count).flatMap { name in numbers[name].map { (name, $0) } }
@@ -91,8 +97,15 @@ package struct NeedleTask: RecallTask {
   }
 
   /// A number whose first digit is not 0, as RULER has it.
-  private func number(using generator: inout TaskGenerator) -> String {
-    String(generator.integer(in: 1...9)) + generator.digits(digits - 1)
+  private func number(_ beginning: String, using generator: inout TaskGenerator) -> String {
+    let first = beginning.isEmpty ? String(generator.integer(in: 1...9)) : beginning
+    return first + generator.digits(digits - first.count)
+  }
+
+  /// What the numbers of one example all begin with: nothing, unless they are alike.
+  private func beginning(using generator: inout TaskGenerator) -> String {
+    guard alike > 0, digits > 1, generator.chance(alike) else { return "" }
+    return String(generator.integer(in: 1...9)) + generator.digits(generator.integer(in: 0...digits - 2))
   }
 
   /// The filler before each statement and behind the last: cut uniformly, with the first statement of `asked` at
