@@ -82,7 +82,8 @@ void meander_scalar_channel_scan(const meander_channel_scan *job, size_t first_c
   for (size_t token = 0; token < job->tokens; token++)
     for (size_t channel = first_channel; channel < end_channel; channel++) {
       float x = job->x[token * job->x_stride + channel], d = job->dt[token * job->dt_stride + channel], y = 0;
-      const float u = job->insertion * d * x, s = job->rate_scale * d;
+      const float u = job->input ? job->input[token * job->input_stride + channel] : job->insertion * d * x;
+      const float s = job->rate_scale * d;
       for (size_t n = 0; n < job->state_size; n++) {
         float *h = job->state + n * job->state_stride + channel, *low = job->rest + n * job->rest_stride + channel;
         float loss = scalar_exp_less_one(fmaf(s, job->rate[n * job->rate_stride + channel], job->log_retention));

@@ -13,6 +13,10 @@ void meander_scalar_gates(const meander_gates *job, size_t first_head, size_t en
 void meander_scalar_scan(const meander_scan *job, size_t first_block, size_t end_block);
 void meander_scalar_channel_scan(const meander_channel_scan *job, size_t first_channel, size_t end_channel);
 void meander_scalar_lstm_cell(const meander_lstm_cell *job, size_t first_channel, size_t end_channel);
+void meander_scalar_heads_dot(const meander_heads *job, size_t first_row, size_t end_row);
+void meander_scalar_heads_scale(const meander_heads *job, size_t first_row, size_t end_row);
+void meander_scalar_linear_gates(const meander_linear_gates *job, size_t first_head, size_t end_head);
+void meander_scalar_linear_scan(const meander_linear_scan *job, size_t first_block, size_t end_block);
 
 #if defined(__x86_64__)
 extern const meander_table meander_table_avx2, meander_table_avx512, meander_table_avx512bf16;

@@ -66,6 +66,9 @@ package struct Matrix: @unchecked Sendable {
     return Matrix(storage, base, rows * columns / width, width, width)
   }
 
+  /// Where the view begins in its storage, in bytes.
+  package var byteOffset: Int { UnsafeMutableRawPointer(base) - storage.base }
+
   /// The same view of another storage: the gradient of a number stands at the number's place in a twin.
   package func twin(in other: Storage) -> Matrix {
     precondition(other.byteCount == storage.byteCount, "a twin of another size")

@@ -64,9 +64,10 @@ package enum Naive {
   /// Mamba-1: h[n] = cA·exp(sA·dt·A[n])·h[n] + sB·dt·x·B[n], y = C·h + D·x for each of I channels.
   ///
   /// x, dt (after softplus): T × I; rate (A): N × I; b, c: T × N; skip (D): I; state: N × I, moved on. Returns T × I.
+  /// An `input`, T × I, stands in the place of sB·dt·x.
   @specialized(where Real == Double)
   package static func channelScan<Real: NaiveReal>(
-    x: [Real], dt: [Real], rate: [Real], b: [Real], c: [Real], skip: [Real], state: inout [Real],
+    x: [Real], input: [Real]? = nil, dt: [Real], rate: [Real], b: [Real], c: [Real], skip: [Real], state: inout [Real],
     gate: ChannelGate = .init(), tokens: Int
   ) -> [Real] {
     let channels = skip.count
@@ -74,13 +75,13 @@ package enum Naive {
     var y = [Real](repeating: 0, count: x.count)
     for t in 0..<tokens {
       for i in 0..<channels {
-        let (input, step) = (x[t * channels + i], dt[t * channels + i])
-        let insertion = Real(gate.insertion) * step
-        var output = skip[i] * input
+        let step = dt[t * channels + i]
+        let inserted = input?[t * channels + i] ?? Real(gate.insertion) * step * x[t * channels + i]
+        var output = skip[i] * x[t * channels + i]
         for n in 0..<size {
           let place = n * channels + i
           let retention = Real.exponential(Real(gate.rateScale) * step * rate[place] + Real(gate.logRetention))
-          state[place] = retention * state[place] + insertion * input * b[t * size + n]
+          state[place] = retention * state[place] + inserted * b[t * size + n]
           output += c[t * size + n] * state[place]
         }
         y[t * channels + i] = output

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "CMeanderAttention.h"
+#include "CMeanderLinear.h"
 #include "CMeanderTraining.h"
 
 #pragma clang assume_nonnull begin
@@ -129,30 +130,6 @@ typedef struct {
   size_t tokens, outputs, heads, groups, head_width, state_size;
 } meander_scan;
 
-/// The selective scan of Mamba-1 over channels: see `channelScan` in ChannelScan.swift.
-typedef struct {
-  const float *x;
-  size_t x_stride;
-  const float *dt;
-  size_t dt_stride;
-  const float *rate;
-  size_t rate_stride;
-  const float *b;
-  size_t b_stride;
-  const float *_Nullable c;
-  size_t c_stride;
-  const float *skip;
-  float *state;
-  size_t state_stride;
-  float *rest;
-  size_t rest_stride;
-  float *_Nullable y;
-  size_t y_stride;
-  size_t tokens, outputs, channels, state_size;
-  /// The gate transform of the whole layer: sA, ln cA and sB; 1, 0 and 1 leave the bits as they are.
-  float rate_scale, log_retention, insertion;
-} meander_channel_scan;
-
 /// One token of an LSTM: `gates` holds the sums of i, f, g and o, `channels` each, and on return their activations;
 /// cell = f·before + i·g, hidden = o·tanh(cell). `before` and `cell` may be one place.
 typedef struct {
@@ -197,6 +174,10 @@ typedef struct {
   void (*angles)(const meander_angles *job);
   void (*rotate)(const meander_rotation *job, size_t first_row, size_t end_row);
   void (*lstm_cell)(const meander_lstm_cell *job, size_t first_channel, size_t end_channel);
+  void (*heads_dot)(const meander_heads *job, size_t first_row, size_t end_row);
+  void (*heads_scale)(const meander_heads *job, size_t first_row, size_t end_row);
+  void (*linear_gates)(const meander_linear_gates *job, size_t first_head, size_t end_head);
+  void (*linear_scan)(const meander_linear_scan *job, size_t first_block, size_t end_block);
   void (*surprisals)(const meander_surprisal *job, size_t first_row, size_t end_row);
   /// Σ v² in fp64 (16 partial sums) and max |v| of `count` numbers.
   void (*statistics)(const float *values, size_t count, double *sum_of_squares, float *largest);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "CMeanderAttention.h"
+#include "CMeanderLinear.h"
 
 #pragma clang assume_nonnull begin
 
@@ -161,6 +162,31 @@ typedef struct {
   float *_Nullable dskip;
 } meander_chunk_scan_backward;
 
+/// The way back of `meander_channel_scan`, without a gate transform; `forward.state` and `rest` are those before the first
+/// token, y is not read. dstate: N × I, the gradient of the state after the last token, and on return before the first;
+/// states: (T + 1) × N × 16 floats of scratch memory. dinput where there is an input, else dx takes its part.
+typedef struct {
+  meander_channel_scan forward;
+  const float *dy;
+  size_t dy_stride;
+  float *dx;
+  size_t dx_stride;
+  float *_Nullable dinput;
+  size_t dinput_stride;
+  float *ddt;
+  size_t ddt_stride;
+  float *_Nullable drate;
+  size_t drate_stride;
+  float *_Nullable db;
+  size_t db_stride;
+  float *_Nullable dc;
+  size_t dc_stride;
+  float *_Nullable dskip;
+  float *dstate;
+  size_t dstate_stride;
+  float *states;
+} meander_channel_scan_backward;
+
 /// The way back of `meander_lstm_cell`, whose activations, cell before and cell are read. dcell: the gradient of the cell, on
 /// return of the cell before; dgates: of the sums, overwritten.
 typedef struct {
@@ -216,7 +242,10 @@ typedef struct {
   void (*chunk_scan_backward)(const meander_chunk_scan_backward *job);
   void (*attention_rows)(const meander_attention_rows *job);
   void (*attention_rows_backward)(const meander_attention_rows_backward *job);
+  void (*channel_scan_backward)(const meander_channel_scan_backward *job);
   void (*lstm_cell_backward)(const meander_lstm_cell_backward *job);
+  void (*linear_exponents)(const meander_linear_exponents *job);
+  void (*unit_solve)(const meander_unit_solve *job);
   void (*cross_entropy)(const meander_cross_entropy *job);
   void (*adam)(const meander_adam *job);
   /// y[r] += scale·x[r].

@@ -8,6 +8,10 @@ INLINE void NAME(channel_vector)(const meander_channel_scan *job, size_t token, 
   const float *from = job->x + token * job->x_stride + channel, *step = job->dt + token * job->dt_stride + channel;
   vec x = whole ? load(from) : load_part(from, count), d = whole ? load(step) : load_part(step, count);
   vec u = job->insertion * d * x, s = job->rate_scale * d, y = splat(0);
+  if (job->input) {
+    const float *input = job->input + token * job->input_stride + channel;
+    u = whole ? load(input) : load_part(input, count);
+  }
   for (size_t n = 0; n < job->state_size; n++) {
     const float *rate = job->rate + n * job->rate_stride + channel;
     float *state = job->state + n * job->state_stride + channel;

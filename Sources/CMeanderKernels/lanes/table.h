@@ -9,7 +9,9 @@
 #include "convolution.h"
 #include "elementwise.h"
 #include "gates.h"
+#include "heads.h"
 #include "layer_norm.h"
+#include "linear_scan.h"
 #include "lstm.h"
 #include "product.h"
 #include "rotation.h"
@@ -43,6 +45,10 @@ const meander_table NAME(meander_table) = {
     .angles = NAME(angles),
     .rotate = NAME(rotate),
     .lstm_cell = NAME(lstm_cell),
+    .heads_dot = NAME(heads_dot),
+    .heads_scale = NAME(heads_scale),
+    .linear_gates = NAME(linear_gates),
+    .linear_scan = NAME(linear_scan),
     .surprisals = NAME(surprisals),
     .statistics = NAME(statistics),
     .training = &NAME(training_table),

@@ -5,8 +5,10 @@
 #include "backward.h"
 #include "activation_backward.h"
 #include "attention_backward.h"
+#include "channel_scan_backward.h"
 #include "chunk_scan.h"
 #include "chunk_scan_backward.h"
+#include "linear_chunk.h"
 #include "lstm_backward.h"
 
 static float NAME(dot_alone)(const float *x, const float *y, size_t count) { return NAME(dot)(x, y, count); }
@@ -23,7 +25,10 @@ const meander_training_table NAME(training_table) = {
     .chunk_scan_backward = NAME(chunk_scan_backward),
     .attention_rows = NAME(attention_rows),
     .attention_rows_backward = NAME(attention_rows_backward),
+    .channel_scan_backward = NAME(channel_scan_backward),
     .lstm_cell_backward = NAME(lstm_cell_backward),
+    .linear_exponents = NAME(linear_exponents),
+    .unit_solve = NAME(unit_solve),
     .cross_entropy = NAME(cross_entropy),
     .adam = NAME(adam),
     .add_scaled = NAME(add_scaled),

@@ -1,0 +1,224 @@
+import MeanderKernels
+import MeanderTestSupport
+import Testing
+
+/// The linear recurrence of the family in its three forms, from a state that is not zero and has decay pending.
+@Suite struct LinearScanTests {
+  enum Kind: String, CaseIterable, Sendable {
+    /// A constant decay of each head: RetNet, lightning attention.
+    case constant
+    /// One decay of each head and token: mLSTM.
+    case scalar
+    /// One for each key: GLA, HGRN2, RWKV-6, which reads first.
+    case diagonal, diagonalReadingFirst
+    /// The delta rule without decay, with one of each head, with one of each key, and as RWKV-7 has it.
+    case delta, gatedDelta, keyedDelta, generalDelta
+
+    var decaysKeys: Bool { [.diagonal, .diagonalReadingFirst, .keyedDelta, .generalDelta].contains(self) }
+    var removes: Bool { [.delta, .gatedDelta, .keyedDelta, .generalDelta].contains(self) }
+  }
+
+  struct Shape: Sendable, CustomTestStringConvertible {
+    var tokens: Int
+    var heads = 2
+    var groups = 2
+    var width = 16
+    var size = 8
+    /// The largest log-decay of a token.
+    var decay: Float = 0.5
+    var testDescription: String { "T\(tokens) H\(heads) G\(groups) P\(width) N\(size) \(decay)" }
+  }
+
+  static let shapes = [1, 31, 32, 33, 63, 257].map { Shape(tokens: $0) } + [
+    Shape(tokens: 70, heads: 6, groups: 3, width: 5, size: 7), Shape(tokens: 65, heads: 1, groups: 1, width: 70, size: 64),
+    Shape(tokens: 130, heads: 2, groups: 1, width: 33, size: 19, decay: 1e-6),
+    Shape(tokens: 90, heads: 2, groups: 2, width: 20, size: 6, decay: 12),
+    Shape(tokens: 40, heads: 1, groups: 1, width: 4, size: 130, decay: 90),
+  ]
+  static let tables = KernelTable.all + KernelTable.forTests
+
+  struct Case {
+    let inputs: LinearInputs
+    let stored, dy, dfinal: Matrix
+    let pending: [Double]
+
+    init(_ shape: Shape, _ kind: Kind) {
+      let (tokens, keys) = (shape.tokens, shape.groups * shape.size)
+      let k = Matrix.random(tokens, keys, seed: 2, scale: 1 / Float(shape.size).squareRoot())
+      let columns = kind.decaysKeys ? shape.heads * shape.size : shape.heads
+      let decay = Matrix.random(tokens, columns, seed: 4)
+      for t in 0..<tokens {
+        for h in 0..<columns {
+          let share = kind == .constant ? 1 / Float(h + 1) : 1 / (1 + 9 * abs(decay[t, h]))
+          decay[t, h] = kind == .delta ? 0 : -shape.decay * share
+        }
+      }
+      var removal: Matrix?
+      var replacement: Matrix?
+      if kind.removes {
+        let replaced = Matrix.random(tokens, keys, seed: 9, scale: 0.5 / Float(shape.size).squareRoot())
+        if kind != .generalDelta { for t in 0..<tokens { for n in 0..<keys { replaced[t, n] = -0.6 * k[t, n] } } }
+        removal = kind == .generalDelta ? .random(tokens, keys, seed: 10, scale: 0.5 / Float(shape.size).squareRoot()) : k
+        replacement = replaced
+      }
+      inputs = LinearInputs(
+        q: .random(tokens, keys, seed: 3), k: k, v: .random(tokens, shape.heads * shape.width, seed: 1), decay: decay,
+        removal: removal, replacement: replacement, heads: shape.heads, groups: shape.groups,
+        readsBefore: kind == .diagonalReadingFirst)
+      stored = Matrix.random(shape.heads * shape.size, shape.width, seed: 6).copied()
+      dy = .random(tokens, shape.heads * shape.width, seed: 7)
+      dfinal = Matrix.random(shape.heads * shape.size, shape.width, seed: 8).copied()
+      pending = (0..<columns).map { -0.5 * Double($0 % 7 + 1) }
+    }
+
+    /// A stored state times the decay that is pending.
+    func truth(_ state: Matrix, _ pending: [Double]) -> [Double] {
+      let count = state.rows * state.columns / pending.count
+      return state.array().enumerated().map { Double($1) * exponential(pending[$0 / count]) }
+    }
+
+    var naive: NaiveLinearInputs<Double> {
+      func doubles(_ matrix: Matrix) -> [Double] { matrix.array().map { Double($0) } }
+      return NaiveLinearInputs(
+        q: doubles(inputs.q), k: doubles(inputs.k), v: doubles(inputs.v), decay: doubles(inputs.decay),
+        removal: inputs.removal.map(doubles) ?? [], replacement: inputs.replacement.map(doubles) ?? [],
+        state: truth(stored, pending), heads: inputs.heads, groups: inputs.groups, tokens: inputs.tokens,
+        readsBefore: inputs.readsBefore)
+    }
+
+    /// The scan, in pieces.
+    func scan(_ kernels: Kernels, pieces: [Int]) -> (y: Matrix, state: Matrix, pending: Doubles, total: Doubles) {
+      let (y, state) = (Matrix(rows: inputs.tokens, columns: inputs.v.columns), stored.copied())
+      let (left, total) = (Doubles(pending), Doubles(.init(repeating: 0, count: pending.count)))
+      var start = 0
+      for piece in pieces {
+        let rows = start..<start + piece
+        var part = inputs
+        (part.q, part.k, part.v) = (inputs.q.rows(rows), inputs.k.rows(rows), inputs.v.rows(rows))
+        part.decay = inputs.decay.rows(rows)
+        (part.removal, part.replacement) = (inputs.removal?.rows(rows), inputs.replacement?.rows(rows))
+        let each = inputs.scratchPerToken
+        let scratch = Matrix([Float](repeating: .nan, count: piece * each), rows: piece, columns: each)
+        kernels.linearScan(part, state: state, pending: left, total: total, scratch: scratch, into: y.rows(rows))
+        start += piece
+      }
+      return (y, state, left, total)
+    }
+  }
+
+  @Test(arguments: shapes, Kind.allCases)
+  func theScanAgreesWithTheNaiveOneInTheSameBitsEverywhere(shape: Shape, kind: Kind) throws {
+    let run = Case(shape, kind)
+    let result = run.scan(kernels(threads: 2), pieces: [shape.tokens])
+    let naive = Naive.linearScan(run.naive)
+    expectClose(result.y.array().map { Double($0) }, naive.y, "y")
+    expectClose(run.truth(result.state, result.pending.array()), try #require(naive.states.last), "state")
+    let single = NaiveLinearInputs<Float>(
+      q: run.inputs.q.array(), k: run.inputs.k.array(), v: run.inputs.v.array(), decay: run.inputs.decay.array(),
+      removal: run.inputs.removal?.array() ?? [], replacement: run.inputs.replacement?.array() ?? [],
+      state: run.naive.state.map { Float($0) }, heads: shape.heads, groups: shape.groups, tokens: shape.tokens,
+      readsBefore: run.inputs.readsBefore)
+    expectClose(Naive.linearScan(single).y.map { Double($0) }, naive.y, "naive in Float", within: 1e-4)
+    for table in everyTable + [try .named("scalar")] {
+      let other = run.scan(kernels(table, threads: 3), pieces: [shape.tokens])
+      #expect(bits(other.y) == bits(result.y) && bits(other.state) == bits(result.state), "\(table.name)")
+      #expect(bits(other.pending.array()) == bits(result.pending.array()), "\(table.name)")
+      #expect(bits(other.total.array()) == bits(result.total.array()), "\(table.name)")
+    }
+    for pieces in [[1, shape.tokens - 1], [Int](repeating: 1, count: shape.tokens)] where shape.tokens > 1 {
+      let other = run.scan(kernels(), pieces: pieces)
+      #expect(bits(other.y) == bits(result.y) && bits(other.state) == bits(result.state), "\(pieces.count) pieces")
+      #expect(bits(other.pending.array()) == bits(result.pending.array()))
+    }
+  }
+
+  /// Rows that nobody asks for change nothing in the state.
+  @Test(arguments: Kind.allCases)
+  func onlyTheLastOutputsAreComputed(kind: Kind) {
+    let run = Case(Shape(tokens: 33), kind)
+    let whole = run.scan(kernels(), pieces: [33])
+    var inputs = run.inputs
+    inputs.q = inputs.q.rows(30..<33)
+    let (y, state) = (Matrix(rows: 3, columns: inputs.v.columns), run.stored.copied())
+    let (pending, total) = (Doubles(run.pending), Doubles(.init(repeating: 0, count: run.pending.count)))
+    kernels().linearScan(
+      inputs, state: state, pending: pending, total: total, scratch: Matrix(rows: 33, columns: inputs.scratchPerToken), into: y)
+    #expect(bits(y) == bits(whole.y.rows(30..<33)) && bits(state) == bits(whole.state))
+  }
+
+  @Test(arguments: shapes, Kind.allCases)
+  func chunksAgreeWithTheNaiveOneForthAndBack(shape: Shape, kind: Kind) throws {
+    let run = Case(shape, kind)
+    let expected = Naive.linearScanBackward(
+      run.naive, outputs: run.dy.array().map { Double($0) }, finalState: run.dfinal.array().map { Double($0) })
+    let naive = Naive.linearScan(run.naive)
+    for table in shape.tokens == 33 ? Self.tables : [.best] {
+      let kernels = kernels(table)
+      let state = run.stored.copied()
+      let (pending, total) = (Doubles(run.pending), Doubles(.init(repeating: 0, count: run.pending.count)))
+      let y = Matrix(rows: shape.tokens, columns: run.inputs.v.columns)
+      let boundaries = LinearBoundaries()
+      kernels.linearChunkScan(run.inputs, state: state, pending: pending, total: total, boundaries: boundaries, into: y)
+      expectClose(y.array().map { Double($0) }, naive.y, "y")
+      expectClose(run.truth(state, pending.array()), try #require(naive.states.last), "state")
+
+      func zeros(_ matrix: Matrix) -> Matrix { Matrix(rows: matrix.rows, columns: matrix.columns) }
+      let gradients = LinearGradients(
+        q: zeros(run.inputs.q), k: zeros(run.inputs.k), v: zeros(run.inputs.v), decay: zeros(run.inputs.decay),
+        removal: run.inputs.removal.map(zeros), replacement: run.inputs.replacement.map(zeros))
+      let dstate = run.dfinal.copied()
+      kernels.linearChunkScanBackward(run.inputs, boundaries: boundaries, dy: run.dy, dstate: dstate, gradients: gradients)
+      func check(_ actual: Matrix?, _ expected: [Double], _ name: String) {
+        expectClose(actual?.array().map { Double($0) } ?? [], expected, name)
+      }
+      check(gradients.q, expected.q, "dq")
+      check(gradients.k, expected.k, "dk")
+      check(gradients.v, expected.v, "dv")
+      // Where little is left of the past, the gradient of a decay is a small difference of numbers that are not.
+      let terms = zip(expected.k, run.naive.k).map { $0 * $1 }
+      let scale = shape.decay > 1 ? rootMeanSquare(terms) / rootMeanSquare(expected.decay) : 1
+      expectClose(
+        gradients.decay.array().map { Double($0) }, expected.decay, "ddecay", within: 2e-5 * max(1, scale))
+      check(dstate, expected.state, "dstate")
+      if kind.removes {
+        check(gradients.removal, expected.removal, "dremoval")
+        check(gradients.replacement, expected.replacement, "dreplacement")
+      }
+    }
+  }
+
+  private func rootMeanSquare(_ values: [Double]) -> Double {
+    (values.reduce(0) { $0 + $1 * $1 } / Double(max(1, values.count))).squareRoot()
+  }
+
+  @Test(arguments: Kind.allCases)
+  func theNaiveWayBackIsThatOfDifferences(kind: Kind) {
+    let run = Case(Shape(tokens: 6, heads: 4, groups: 2, width: 3, size: 2), kind)
+    var inputs = run.naive
+    let (dy, dfinal) = (run.dy.array().map { Double($0) }, run.dfinal.array().map { Double($0) })
+    let gradients = Naive.linearScanBackward(inputs, outputs: dy, finalState: dfinal)
+    func loss() -> Double {
+      let (y, states) = Naive.linearScan(inputs)
+      return zip(y, dy).reduce(0) { $0 + $1.0 * $1.1 } + zip(states[5], dfinal).reduce(0) { $0 + $1.0 * $1.1 }
+    }
+    func check(_ path: WritableKeyPath<NaiveLinearInputs<Double>, [Double]>, _ gradient: [Double], _ name: String) {
+      let differences = inputs[keyPath: path].indices.map { index in
+        let value = inputs[keyPath: path][index]
+        defer { inputs[keyPath: path][index] = value }
+        inputs[keyPath: path][index] = value + 1e-5
+        let above = loss()
+        inputs[keyPath: path][index] = value - 1e-5
+        return (above - loss()) / 2e-5
+      }
+      expectClose(gradient, differences, name, within: 1e-8)
+    }
+    check(\.q, gradients.q, "dq")
+    check(\.k, gradients.k, "dk")
+    check(\.v, gradients.v, "dv")
+    check(\.decay, gradients.decay, "ddecay")
+    check(\.state, gradients.state, "dstate")
+    guard kind.removes else { return }
+    check(\.removal, gradients.removal, "dremoval")
+    check(\.replacement, gradients.replacement, "dreplacement")
+  }
+}
