@@ -2,11 +2,11 @@ import MeanderErrors
 
 extension TensorStore {
   /// All weights of a model: the file that was named, else `model.safetensors`, the shards of
-  /// `model.safetensors.index.json`, `pytorch_model.bin`, the shards of its index, or the only weight file of
+  /// `model.safetensors.index.json`, `pytorch_model.bin`, the shards of its index, `model.pth`, or the only weight file of
   /// the folder.
   package static func open(_ files: ModelFiles) throws -> TensorStore {
     if let name = files.weightFile { return try open(try files.requiredFile(name)) }
-    for name in ["model.safetensors", "pytorch_model.bin"] {
+    for name in ["model.safetensors", "pytorch_model.bin", "model.pth"] {
       if let bytes = try files.file(name) { return try open(bytes) }
       if let index = try files.file(name + ".index.json") { return try open(shardsOf: index, files) }
     }

@@ -13,6 +13,10 @@ package protocol Architecture: Sendable {
   /// Whether a configuration is one of this architecture's.
   static func recognizes(_ configuration: JSON) -> Bool
 
+  /// The configuration of weights that come without one, from their tensors' shapes by name; nil where they are not of this
+  /// architecture.
+  static func configuration(of shapes: [String: [Int]]) -> JSON?
+
   /// Reads the configuration; every key is used, known to carry nothing here, or refused by name.
   init(_ configuration: inout Configuration) throws
 
@@ -31,6 +35,10 @@ package protocol Architecture: Sendable {
   func initialValues(
     of entry: Parameters.Entry, _ options: Initialization, using generator: inout SplitMix64
   ) throws -> [Float]
+}
+
+extension Architecture {
+  package static func configuration(of shapes: [String: [Int]]) -> JSON? { nil }
 }
 
 /// What stands around the blocks of a language model.

@@ -25,6 +25,13 @@ package struct AttentionMixer: Mixer {
     package var scale: Float?
     /// ε of a norm of each head's queries and keys, where there is one.
     package var headNorm: Float?
+    /// What is added to that norm's weight, and whether it goes over all heads at once.
+    package var headNormOffset: Float = 0
+    package var normsRows = false
+    /// What keys are multiplied with.
+    package var keyScale: Float = 1
+    /// Whether the queries' tensor holds, behind each head's rows, those of a gate on its output: σ(gate) ∘ mixed.
+    package var hasGate = false
     package var softplus: SoftplusRule?
     /// Whether there is an endless prefix of P² + P numbers a head.
     package var hasPrefix = false
@@ -53,6 +60,8 @@ package struct AttentionMixer: Mixer {
   let rule: AttentionRule
   /// H·P × D, and KV·P × D twice.
   var queries, keys, values: Weight
+  /// H·P × D, where there is one.
+  var gate: Weight?
   /// D × H·P
   let output: Weight
   let queryNorm, keyNorm: Norm?
@@ -67,16 +76,28 @@ package struct AttentionMixer: Mixer {
         name + ".weight", outputs: heads * sizes.headWidth, inner: sizes.width,
         bias: sizes.hasInputBias ? name + ".bias" : nil)
     }
-    func norm(_ name: String) throws -> Norm? {
-      try sizes.headNorm.map { try reader.rootMeanSquareNorm(name + ".weight", width: sizes.headWidth, epsilon: $0) }
+    func norm(_ name: String, _ heads: Int) throws -> Norm? {
+      try sizes.headNorm.map {
+        try reader.rootMeanSquareNorm(
+          name + ".weight", width: sizes.normsRows ? heads * sizes.headWidth : sizes.headWidth, epsilon: $0,
+          offset: sizes.headNormOffset)
+      }
     }
-    queries = try weight(names.q, sizes.heads)
+    func gated(_ index: Int) throws -> Weight {
+      let width = sizes.headWidth
+      return try reader.weight(
+        names.q + ".weight", outputs: 2 * sizes.heads * width, inner: sizes.width,
+        rows: (0..<sizes.heads).map { (2 * $0 + index) * width..<(2 * $0 + index + 1) * width },
+        bias: sizes.hasInputBias ? names.q + ".bias" : nil)
+    }
+    queries = sizes.hasGate ? try gated(0) : try weight(names.q, sizes.heads)
+    gate = sizes.hasGate ? try gated(1) : nil
     keys = try weight(names.k, sizes.keyHeads)
     values = try weight(names.v, sizes.keyHeads)
     output = try reader.weight(
       names.output + ".weight", outputs: sizes.width, inner: sizes.heads * sizes.headWidth,
       bias: sizes.hasOutputBias ? names.output + ".bias" : nil)
-    (queryNorm, keyNorm) = (try norm(names.qNorm), try norm(names.kNorm))
+    (queryNorm, keyNorm) = (try norm(names.qNorm, sizes.heads), try norm(names.kNorm, sizes.keyHeads))
     bias = try DistanceBias(sizes.positions, heads: sizes.heads, length: bound.locals + 1, from: reader)
     prefix = sizes.hasPrefix ? try PrefixWeights(names.prefix, heads: sizes.heads, width: sizes.headWidth, from: reader) : nil
     rule = AttentionRule(
@@ -84,28 +105,14 @@ package struct AttentionMixer: Mixer {
       scale: sizes.scale ?? 1 / Float(sizes.headWidth).squareRoot(), bias: bias?.table, softplus: sizes.softplus)
   }
 
-  /// Global tokens' keys are kept as they were before turning, too, so that distances can be capped.
-  private var keepsFarKeys: Bool { sizes.positions.rotary != nil && bound.globals > 0 }
-
-  package func declareState(in layout: inout StateLayout, layer: String) -> [StateRegion] {
-    let slots = rule.globalSlots + bound.ring
-    let (heads, width) = (sizes.keyHeads, sizes.headWidth)
-    // What a slot means depends on the bound, and a snapshot taken under another one must not pass for this one's.
-    let suffix = bound.capacity == nil ? "_\(bound.globals)_\(bound.locals)" : ""
-    var regions = [
-      layout.append("\(layer).keys\(suffix)", .f32, [heads, slots / 16, width, 16]),
-      layout.append("\(layer).values\(suffix)", .f32, [heads, slots, (width + 15) / 16 * 16]),
-    ]
-    if keepsFarKeys {
-      regions.append(layout.append("\(layer).far_keys\(suffix)", .f32, [heads, rule.globalSlots / 16, width, 16]))
-    }
-    return regions
+  private var kept: AttentionCacheShape {
+    AttentionCacheShape(
+      keyHeads: sizes.keyHeads, headWidth: sizes.headWidth, bound: bound, rule: rule,
+      keepsFarKeys: sizes.positions.rotary != nil && bound.globals > 0)
   }
 
-  private func cache(_ state: MixerState) -> AttentionCache {
-    AttentionCache(
-      keys: state.matrix(0), values: state.matrix(1), farKeys: keepsFarKeys ? state.matrix(2) : nil,
-      keyHeads: sizes.keyHeads, headWidth: sizes.headWidth, rule: rule)
+  package func declareState(in layout: inout StateLayout, layer: String) -> [StateRegion] {
+    kept.declare(in: &layout, layer: layer)
   }
 
   package func forward(
@@ -113,29 +120,21 @@ package struct AttentionMixer: Mixer {
   ) -> Matrix {
     let asked = input.suffix(outputs)
     let q = heads(operations.project(asked, queries), queryNorm, operations)
-    let k = heads(operations.project(input, keys), keyNorm, operations)
-    var operands = AttentionOperands(
-      q: q, farQ: nil, k: k, plainK: k, v: operations.project(input, values), position: input.position)
-    if let rotary = sizes.positions.rotary {
-      let width = sizes.headWidth
-      let turned = operations.rotate(k, by: operations.angles(rotary, input.position, count: input.count), headWidth: width)
-      let near = operations.rotate(q, by: operations.angles(rotary, asked.position, count: outputs), headWidth: width)
-      var far: Matrix?
-      if keepsFarKeys, input.position + Int64(input.count) > Int64(rule.ceiling) {
-        let ceiling = operations.angles(rotary, Int64(rule.ceiling), count: 1, isPlain: true)
-        far = operations.rotate(q, by: ceiling, headWidth: width)
-      }
-      operands = AttentionOperands(q: near, farQ: far, k: turned, plainK: k, v: operands.v, position: input.position)
-    }
+    let k = operations.scale(heads(operations.project(input, keys), keyNorm, operations), by: sizes.keyScale)
+    var operands = operations.turned(
+      q: q, k: k, v: operations.project(input, values), position: input.position, sizes.positions, kept)
     operands.prefix = prefix?.of(q, operations)
-    let mixed = operations.attention(operands, cache(state), rule, biasGradient: bias.map { bias in { bias.gather($0, $1) } })
+    let mixed = operations.attention(
+      operands, kept.cache(state), rule, biasGradient: bias.map { bias in { bias.gather($0, $1) } })
     guard outputs > 0 else { return residual }
-    return operations.project(mixed, output, addingTo: residual)
+    let read = gate.map { operations.activate(operations.project(asked, $0), .sigmoid, times: mixed) } ?? mixed
+    return operations.project(read, output, addingTo: residual)
   }
 
-  /// The norm of each head by itself.
+  /// The norm of each head by itself, or of all at once.
   private func heads(_ x: Matrix, _ norm: Norm?, _ operations: Operations) -> Matrix {
     guard let norm else { return x }
+    if sizes.normsRows { return operations.norm(x, norm) }
     return operations.norm(x.reshaped(columns: sizes.headWidth), norm).reshaped(columns: x.columns)
   }
 
@@ -143,32 +142,10 @@ package struct AttentionMixer: Mixer {
 
   package var contextTokens: Int? { bound.globals + bound.locals }
 
-  package var capacity: StreamCapacity? {
-    bound.capacity.map {
-      StreamCapacity(
-        tokens: $0, what: "the full cache of attention", remedy: "Give it more bytes, or keep a bounded context.")
-    }
-  }
+  package var capacity: StreamCapacity? { kept.capacity }
 
-  /// k and v, KV × tokens × P, keys turned: what a cache of the last tokens holds, those of a window of its own but for the oldest,
-  /// which the next token no longer sees.
   package func referenceState(_ state: MixerState) -> [ReferenceTensor] {
-    let position = state.state.position
-    let kept = min(position, Int64(bound.locals - 1 + (rule.globals > 0 ? 1 : 0)))
-    let first = min(Int64(rule.globals), position - kept)
-    let positions = Array(0..<first) + Array((position - kept)..<position)
-    let (cache, width) = (cache(state), sizes.headWidth)
-    let (key, value) = (Matrix(rows: 1, columns: sizes.keyHeads * width), Matrix(rows: 1, columns: sizes.keyHeads * width))
-    var rows: [(k: [Float], v: [Float])] = []
-    for p in positions {
-      cache.read(cache.slot(p, globals: rule.globals), key: key, value: value)
-      rows.append((key.array(), value.array()))
-    }
-    func tensor(_ name: String, _ row: ((k: [Float], v: [Float])) -> [Float]) -> ReferenceTensor {
-      let values = (0..<sizes.keyHeads).flatMap { head in rows.flatMap { row($0)[head * width..<(head + 1) * width] } }
-      return ReferenceTensor(name: name, shape: [sizes.keyHeads, rows.count, width], values: values)
-    }
-    return [tensor("k") { $0.k }, tensor("v") { $0.v }]
+    kept.referenceState(kept.cache(state), position: state.state.position)
   }
 
   package func tabulated(_ rows: Matrix, kernels: Kernels) -> AttentionMixer {
@@ -176,15 +153,18 @@ package struct AttentionMixer: Mixer {
     copy.queries = queries.tabulated(rows, kernels: kernels)
     copy.keys = keys.tabulated(rows, kernels: kernels)
     copy.values = values.tabulated(rows, kernels: kernels)
+    copy.gate = gate?.tabulated(rows, kernels: kernels)
     return copy
   }
 
-  package var tableByteCount: Int { queries.tableByteCount + keys.tableByteCount + values.tableByteCount }
+  package var tableByteCount: Int {
+    queries.tableByteCount + keys.tableByteCount + values.tableByteCount + (gate?.tableByteCount ?? 0)
+  }
 
   package var scratchPerToken: Int {
     // Projected, normed and turned rows, angles, mixed rows; the prefix's features and sums; each row padded.
     let (inner, kept) = (sizes.heads * sizes.headWidth, sizes.keyHeads * sizes.headWidth)
-    return (prefix == nil ? 5 : 9) * inner + 4 * kept + 3 * sizes.headWidth + 2 * sizes.heads + 16 * 16
+    return ((prefix == nil ? 5 : 9) + (gate == nil ? 0 : 2)) * inner + 4 * kept + 3 * sizes.headWidth + 2 * sizes.heads + 16 * 16
   }
 }
 

@@ -16,6 +16,7 @@ extension Blocks {
     _ ids: ArraySlice<Int32>, position: Int64, state: (_ step: Int) -> MixerState, outputs: Int, _ operations: Operations
   ) -> Matrix {
     var residual = operations.embed(ids, position: position, self)
+    let carried = operations.carried(residual, self)
     let mark = operations.arena.mark()
     for step in steps.indices {
       let asked = step == steps.count - 1 ? outputs : ids.count
@@ -24,7 +25,8 @@ extension Blocks {
       let isFirst = step == 0 || steps[step - 1].layer != steps[step].layer
       if isFirst, let (tape, completed) = operations.announcement { tape.record { completed(steps[step].layer) } }
       residual = operations.block(residual, outputs: asked, state: mixerState) { operations, residual in
-        forward(step, ids, residual, position: position, state: mixerState, outputs: asked, operations)
+        forward(
+          step, ids, residual, carried: carried, position: position, state: mixerState, outputs: asked, operations)
       }
       if operations.tape == nil { operations.arena.release(to: mark) }
     }
@@ -33,32 +35,48 @@ extension Blocks {
 
   /// One step: the last `outputs` rows of the residual. `position` is that of the first of `ids`.
   func forward(
-    _ step: Int, _ ids: ArraySlice<Int32>, _ residual: Matrix, position: Int64, state: MixerState, outputs: Int,
-    _ operations: Operations
+    _ step: Int, _ ids: ArraySlice<Int32>, _ residual: Matrix, carried: Matrix?, position: Int64, state: MixerState,
+    outputs: Int, _ operations: Operations
   ) -> Matrix {
     let block = steps[step]
     let normed = operations.dropout(block.norm.map { operations.norm(residual, $0) } ?? residual, layer: step)
     let hasTable = step == 0 && operations.tape == nil && firstRowsAreTokens
-    let input = MixerInput(rows: normed, tokens: hasTable ? ids : nil, position: position)
+    let input = MixerInput(rows: normed, tokens: hasTable ? ids : nil, position: position, carried: carried)
     let kept = residual.rows(ids.count - outputs..<ids.count)
-    if block.outputNorm == nil && block.scale == 1 {
+    if block.outputNorm == nil && block.scale == 1 && block.normShare == nil {
       return block.mixer.forward(input, state: state, outputs: outputs, residual: kept, operations)
     }
     let zeros = operations.arena.matrix(rows: outputs, columns: residual.columns)
     zeros.fill(0)
     var mixed = block.mixer.forward(input, state: state, outputs: outputs, residual: zeros, operations)
     if let norm = block.outputNorm { mixed = operations.norm(mixed, norm) }
-    return operations.add(operations.scale(mixed, by: block.scale), to: kept)
+    let added = operations.scale(mixed, by: block.scale)
+    guard let share = block.normShare else { return operations.add(added, to: kept) }
+    let rows = operations.multiply(
+      normed.rows(ids.count - outputs..<ids.count), by: operations.constant(share, columns: residual.columns))
+    // Without a tape the stream is changed in place.
+    if operations.tape == nil { kept.copy(from: rows) }
+    return operations.add(added, to: operations.tape == nil ? kept : rows)
   }
 }
 
 extension Operations {
-  /// The rows that the first step reads, T × D: the embedding, scaled, with its positions.
+  /// Room for what steps leave for later ones, T × as much as one does; or the embedded rows themselves.
+  func carried(_ embedded: Matrix, _ blocks: Blocks) -> Matrix? {
+    let width = blocks.carriedWidth
+    guard width > 0 else { return nil }
+    let room = arena.matrix(rows: embedded.rows, columns: width)
+    if blocks.carriesEmbedding { leave(embedded, in: room) }
+    return room
+  }
+
+  /// The rows that the first step reads, T × D: the embedding, scaled, with its positions, and normalised where it is.
   func embed(_ ids: ArraySlice<Int32>, position: Int64, _ blocks: Blocks) -> Matrix {
     let rows = scale(embed(ids, blocks.embedding), by: blocks.embeddingScale)
-    guard let positions = blocks.positions else { return rows }
+    guard let positions = blocks.positions else { return blocks.embeddingNorm.map { norm(rows, $0) } ?? rows }
     let places = (0..<ids.count).map { Int32(clamping: position + Int64($0)) }
-    return add(embed(places[...], positions), to: rows)
+    let placed = add(embed(places[...], positions), to: rows)
+    return blocks.embeddingNorm.map { norm(placed, $0) } ?? placed
   }
 
   /// The logits of final rows, T × V.

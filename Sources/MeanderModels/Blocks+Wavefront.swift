@@ -26,6 +26,7 @@ extension Blocks {
     _ operations: Operations
   ) -> Matrix {
     let residual = operations.embed(ids, position: position, self)
+    let carried = operations.carried(residual, self)
     let count = ids.count
     let runs = (count + Self.run - 1) / Self.run
     let wavefront = Wavefront(weights: wavefrontWeights(asked: outputs, of: count), runs: runs)
@@ -39,7 +40,7 @@ extension Blocks {
         own.arena.reset()
         _ = forward(
           step, ids[ids.startIndex + rows.lowerBound..<ids.startIndex + rows.upperBound], residual.rows(rows),
-          position: position + Int64(rows.lowerBound), state: states[step], outputs: asked, own)
+          carried: carried?.rows(rows), position: position + Int64(rows.lowerBound), state: states[step], outputs: asked, own)
         wavefront.finish(step)
       }
     }

@@ -12,15 +12,20 @@ package struct Blocks: Sendable {
   package var embeddingScale: Float
   /// Learned absolute positions, as many as the model can have × D, added to the embedding.
   package var positions: Weight?
+  /// A norm of the embedded rows, before the first step.
+  package var embeddingNorm: Norm?
   package var steps: [Block]
+  /// Whether steps find each token's embedded row in `MixerInput.carried`.
+  package var carriesEmbedding = false
   package var finalNorm: Norm
   package var head: OutputHead
 
   package init(
-    embedding: Weight, embeddingScale: Float = 1, positions: Weight? = nil, steps: [Block], finalNorm: Norm,
-    head: OutputHead
+    embedding: Weight, embeddingScale: Float = 1, positions: Weight? = nil, embeddingNorm: Norm? = nil, steps: [Block],
+    finalNorm: Norm, head: OutputHead
   ) {
     (self.embedding, self.embeddingScale, self.positions) = (embedding, embeddingScale, positions)
+    self.embeddingNorm = embeddingNorm
     (self.steps, self.finalNorm, self.head) = (steps, finalNorm, head)
   }
 
@@ -37,6 +42,11 @@ package struct Blocks: Sendable {
     steps.map { $0.mixer.declareState(in: &layout, layer: "layers.\($0.layer)") }
   }
 
+  /// Numbers of each token that one step leaves for later ones, beside the residual stream.
+  var carriedWidth: Int {
+    carriesEmbedding ? embedding.packed.inner : steps.reduce(0) { max($0, $1.mixer.carriedWidth) }
+  }
+
   /// Whether a token's first normalised row depends on the token alone.
   var firstRowsAreTokens: Bool { positions == nil && steps.first?.norm != nil }
 }
@@ -51,9 +61,14 @@ package struct Block: Sendable {
   package var outputNorm: Norm?
   /// What the mixer's rows are multiplied by before they join the residual stream.
   package var scale: Float
+  /// Where this is set, the normalised rows times it take the place of the residual stream that is added to.
+  package var normShare: Float?
 
-  package init(layer: Int, norm: Norm?, mixer: any Mixer, outputNorm: Norm? = nil, scale: Float = 1) {
+  package init(
+    layer: Int, norm: Norm?, mixer: any Mixer, outputNorm: Norm? = nil, scale: Float = 1, normShare: Float? = nil
+  ) {
     (self.layer, self.norm, self.mixer, self.outputNorm, self.scale) = (layer, norm, mixer, outputNorm, scale)
+    self.normShare = normShare
   }
 }
 

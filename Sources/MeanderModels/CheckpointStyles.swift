@@ -82,7 +82,9 @@ extension Configuration {
     guard try bool(key, expected) == expected else { throw failure(key, "can only be \(expected) here") }
   }
 
-  mutating func require(_ key: String, _ expected: Int) throws {
+  /// With `whenGiven`, it is the caller's business what absence means.
+  mutating func require(_ key: String, _ expected: Int, whenGiven: Bool = false) throws {
+    if whenGiven && !has(key) { return }
     guard try integer(key, expected, in: Int.min...Int.max) == expected else {
       throw failure(key, "can only be \(expected) here")
     }

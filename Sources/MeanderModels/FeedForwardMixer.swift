@@ -13,6 +13,8 @@ package struct FeedForwardMixer: Mixer {
     package var inner: Int
     package var activation: Activation
     package var hasBias: Bool
+    /// What the gate is multiplied with before its activation.
+    package var gateScale: Float = 1
 
     package init(width: Int, inner: Int, activation: Activation, hasBias: Bool = false) {
       (self.width, self.inner, self.activation, self.hasBias) = (width, inner, activation, hasBias)
@@ -46,6 +48,10 @@ package struct FeedForwardMixer: Mixer {
     down = try weight(names.down, sizes.width, sizes.inner)
   }
 
+  init(_ sizes: Sizes, gate: Weight?, up: Weight, down: Weight) {
+    (self.sizes, self.gate, self.up, self.down) = (sizes, gate, up, down)
+  }
+
   package func declareState(in layout: inout StateLayout, layer: String) -> [StateRegion] { [] }
 
   package func forward(
@@ -55,7 +61,7 @@ package struct FeedForwardMixer: Mixer {
     let input = input.suffix(outputs)
     let inner: Matrix
     if let gate {
-      let opened = operations.project(input, gate)
+      let opened = operations.scale(operations.project(input, gate), by: sizes.gateScale)
       inner = operations.activate(opened, sizes.activation, times: operations.project(input, up))
     } else {
       inner = operations.activate(operations.project(input, up), sizes.activation)
@@ -76,5 +82,5 @@ package struct FeedForwardMixer: Mixer {
 
   package var tableByteCount: Int { (gate?.tableByteCount ?? 0) + up.tableByteCount }
 
-  package var scratchPerToken: Int { 3 * (sizes.inner + 16) }
+  package var scratchPerToken: Int { 3 * (sizes.inner + 16) + 1 }
 }

@@ -131,7 +131,7 @@ extension LanguageModel {
   /// An upper bound on the floats that one piece of `tokens` allocates.
   private func scratchFloats(tokens: Int) -> Int {
     let perToken = blocks.steps.map { $0.mixer.scratchPerToken }.max() ?? 0
-    return (tokens + 16) * (6 * facts.width + perToken + 64)
+    return (tokens + 16) * (6 * facts.width + perToken + blocks.carriedWidth + 80)
   }
 }
 

@@ -41,16 +41,19 @@ package final class LanguageModel: Sendable {
   package static func load(
     _ files: ModelFiles, table: KernelTable, compute: Compute, memoryLimit: Int? = nil, context: ContextBound = .standard
   ) throws -> LanguageModel {
-    guard let configurationFile = try files.file("config.json") else {
+    let configurationFile = try files.file("config.json")
+    let opened = configurationFile == nil ? try TensorStore.open(files) : nil
+    let json = try configurationFile.map { try JSON.parse($0) } ?? opened.flatMap { Registry.configuration(of: $0) }
+    guard let json else {
       throw MeanderError(
         .notFound, "has no config.json", at: files.name, remedy: "Name a folder that holds config.json and the weights.")
     }
-    let json = try JSON.parse(configurationFile)
-    let type = try Registry.architecture(for: json, file: configurationFile.path)
-    var configuration = try Configuration(json, file: configurationFile.path)
+    let path = configurationFile?.path ?? files.name
+    let type = try Registry.architecture(for: json, file: path)
+    var configuration = try Configuration(json, file: path)
     let architecture = try type.init(&configuration)
     try configuration.finish()
-    let store = try TensorStore.open(files)
+    let store = try opened ?? TensorStore.open(files)
     if let memoryLimit {
       let needed = store.entries.values.reduce(0) { $0 + $1.count * (compute == .bf16 || $1.type == .bf16 ? 2 : 4) }
       guard needed <= memoryLimit else {

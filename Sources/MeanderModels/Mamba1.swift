@@ -1,3 +1,4 @@
+import Glibc
 import MeanderErrors
 import MeanderFiles
 import MeanderKernels
@@ -21,6 +22,11 @@ package struct Mamba1: ArchitectureInTwoLayouts {
   let embeddingName: String
 
   package init(huggingFace configuration: inout Configuration) throws {
+    try self.init(huggingFace: &configuration, selectionNorms: .none)
+  }
+
+  /// - Parameter selectionNorms: what a kin of Mamba has more than it.
+  init(huggingFace configuration: inout Configuration, selectionNorms: Mamba1Mixer.Sizes.SelectionNorms) throws {
     let width = try configuration.integer("hidden_size", 768, in: 1...1 << 20)
     let expansion = try configuration.integer("expand", 2, in: 1...64)
     epsilon = Float(try configuration.float("layer_norm_epsilon", 1e-5, in: 0...1))
@@ -30,7 +36,7 @@ package struct Mamba1: ArchitectureInTwoLayouts {
       timeStepRank: try configuration.timeStepRank("time_step_rank", width: width),
       convolutionWidth: try configuration.integer("conv_kernel", 4, in: 1...64),
       hasProjectionBias: try configuration.bool("use_bias", false),
-      hasConvolutionBias: try configuration.bool("use_conv_bias", true))
+      hasConvolutionBias: try configuration.bool("use_conv_bias", true), selectionNorms: selectionNorms)
     shape = LanguageShape(
       width: width, layers: try configuration.integer("num_hidden_layers", 32, in: 1...1 << 16),
       vocabulary: try configuration.integer("vocab_size", 50280, in: 1...1 << 24),
@@ -63,6 +69,23 @@ package struct Mamba1: ArchitectureInTwoLayouts {
     rank \(mixer.timeStepRank) convolution \(mixer.convolutionWidth) epsilon \(epsilon) bias \(mixer.hasProjectionBias) \
     \(mixer.hasConvolutionBias) tied \(isTied)
     """
+  }
+
+  /// As the reference begins: A = -(1 … N) for every channel, the time step's bias drawn for the range that the options name,
+  /// projections uniform within 1/√fan-in, the output projection divided by √L.
+  package func initialValues(
+    of entry: Parameters.Entry, _ options: Initialization, using generator: inout SplitMix64
+  ) throws -> [Float] {
+    let columns = mixer.stateSize
+    return StackInitialization(layers: shape.layers, outputs: ["out_proj.weight"]).values(of: entry, using: &generator) {
+      name, draw in
+      switch name {
+      case "A_log": (0..<entry.count).map { Float(log(Double($0 % columns + 1))) }
+      case "D": [Float](repeating: 1, count: entry.count)
+      case "dt_proj.bias": draw { StackInitialization.timeStepBias(options, &$0) }
+      default: nil
+      }
+    }
   }
 
   package func build(from reader: WeightReader) throws -> Blocks {

@@ -22,6 +22,16 @@ package struct Mamba1Mixer: Mixer {
     package var convolutionWidth: Int
     package var hasProjectionBias: Bool
     package var hasConvolutionBias: Bool
+    /// Norms of dt, B and C behind their projection.
+    package var selectionNorms = SelectionNorms.none
+
+    package enum SelectionNorms: Sendable, Equatable {
+      case none
+      /// Without weights (Falcon-Mamba).
+      case weightless(epsilon: Float)
+      /// With the tensors dt_layernorm, b_layernorm and c_layernorm (Jamba).
+      case weighted(epsilon: Float)
+    }
   }
 
   let sizes: Sizes
@@ -39,6 +49,10 @@ package struct Mamba1Mixer: Mixer {
   let timeStepBias: Matrix
   /// A = -exp(A_log), N × I
   let rate: Matrix
+  /// In training, A_log itself, I × N.
+  let logRate: Matrix?
+  /// Of dt, B and C.
+  let selectionNorms: [Norm]
   /// D, 1 × I
   let skip: Matrix
   /// D × I
@@ -62,6 +76,19 @@ package struct Mamba1Mixer: Mixer {
     let logarithms = try reader.values(prefix + "A_log", shape: [inner, size])
     let rates = (0..<size).flatMap { n in (0..<inner).map { Float(-exponential(Double(logarithms[$0 * size + n]))) } }
     rate = Matrix(rates, rows: size, columns: inner)
+    logRate = reader.parameter(prefix + "A_log")
+    let widths = [("dt", sizes.timeStepRank), ("b", size), ("c", size)]
+    switch sizes.selectionNorms {
+    case .none: selectionNorms = []
+    case .weightless(let epsilon):
+      selectionNorms = widths.map { width in
+        Norm(.rootMeanSquare, weight: Matrix([Float](repeating: 1, count: width.1), rows: 1, columns: width.1), epsilon: epsilon)
+      }
+    case .weighted(let epsilon):
+      selectionNorms = try widths.map { name, width in
+        try reader.rootMeanSquareNorm(prefix + name + "_layernorm.weight", width: width, epsilon: epsilon)
+      }
+    }
     skip = try reader.row(prefix + "D", count: inner)
     outProjection = try reader.weight(
       prefix + "out_proj.weight", outputs: sizes.width, inner: inner,
@@ -87,12 +114,18 @@ package struct Mamba1Mixer: Mixer {
     let x = operations.causalConvolution(
       operations.project(input, stateProjection), window: state.matrix(Self.window), weight: convolution)
     let selected = operations.project(x, selection)
-    let dt = operations.softplus(operations.project(selected.columns(0..<rank), timeStep), bias: timeStepBias)
-    let read = selected.columns(rank + size..<rank + 2 * size)
+    func part(_ index: Int, _ columns: Range<Int>, rows: Range<Int>) -> Matrix {
+      let part = selected.columns(columns).rows(rows)
+      return selectionNorms.isEmpty ? part : operations.norm(part, selectionNorms[index])
+    }
+    let all = 0..<x.rows
+    let dt = operations.softplus(
+      operations.project(part(0, 0..<rank, rows: all), timeStep), bias: timeStepBias)
     let mixed = operations.channelScan(
-      x: x, dt: dt, rate: rate, b: selected.columns(rank..<rank + size),
-      c: read.rows(read.rows - outputs..<read.rows), skip: skip, state: state.matrix(Self.recurrence),
-      rest: state.matrix(Self.rest), transform: state.gates.first ?? .identity, outputs: outputs)
+      ChannelInputs(
+        x: x, dt: dt, rate: rate, b: part(1, rank..<rank + size, rows: all),
+        c: part(2, rank + size..<rank + 2 * size, rows: x.rows - outputs..<x.rows), skip: skip, logRate: logRate),
+      state: state.matrix(Self.recurrence), rest: state.matrix(Self.rest), transform: state.gates.first ?? .identity)
     guard outputs > 0 else { return residual }
     let gate = operations.project(input.suffix(outputs), outputProjection)
     return operations.project(operations.activate(gate, .silu, times: mixed), outProjection, addingTo: residual)
@@ -135,6 +168,6 @@ package struct Mamba1Mixer: Mixer {
 
   package var scratchPerToken: Int {
     // Two projections, the convolution's output, the selection, dt before and after softplus, mixed and gated rows.
-    7 * sizes.inner + sizes.timeStepRank + 2 * sizes.stateSize + 8 * 16
+    7 * sizes.inner + 2 * sizes.timeStepRank + 4 * sizes.stateSize + 11 * 16
   }
 }

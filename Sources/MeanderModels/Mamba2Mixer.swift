@@ -29,6 +29,13 @@ package struct Mamba2Mixer: Mixer {
     package var timeStepLimit: ClosedRange<Float>
     package var hasProjectionBias: Bool
     package var hasConvolutionBias: Bool
+    /// What z, x, B, C and dt are multiplied with as they are projected.
+    package var multipliers: [Float]?
+    package var norm = OutputNorm.afterGate
+
+    package enum OutputNorm: Sendable {
+      case afterGate, beforeGate, none
+    }
 
     /// H·P
     var inner: Int { heads * headWidth }
@@ -47,7 +54,7 @@ package struct Mamba2Mixer: Mixer {
   /// D, 1 × H.
   let skip: Matrix
   /// 1 × inner
-  let norm: Matrix
+  let norm: Matrix?
   /// D × inner
   let outProjection: Weight
 
@@ -79,7 +86,7 @@ package struct Mamba2Mixer: Mixer {
           maximum: sizes.timeStepLimit.upperBound)
       }, bias: bias, logRate: logRate)
     skip = try reader.row(prefix + "D", count: sizes.heads)
-    norm = try reader.row(prefix + "norm.weight", count: inner)
+    norm = sizes.norm == .none ? nil : try reader.row(prefix + "norm.weight", count: inner)
     outProjection = try reader.weight(
       prefix + "out_proj.weight", outputs: sizes.width, inner: inner,
       bias: sizes.hasProjectionBias ? prefix + "out_proj.bias" : nil)
@@ -106,7 +113,8 @@ package struct Mamba2Mixer: Mixer {
   ) -> Matrix {
     let inner = sizes.inner
     let keys = sizes.keys
-    let projected = operations.project(input, stateProjection)
+    let projected = multiplied(
+      operations.project(input, stateProjection), [(1, inner), (2, keys), (4, sizes.heads)], operations)
     let written = convolve(projected.columns(0..<inner + keys), 0..<inner + keys, state, operations)
     let (read, gate) = readout(input, state: state, outputs: outputs, operations)
     let mixed = operations.selectiveScan(
@@ -116,9 +124,31 @@ package struct Mamba2Mixer: Mixer {
       skip: skip, state: state.matrix(Self.recurrence), pending: state.doubles(Self.pending),
       total: state.doubles(Self.total), shadow: state.shadow, groups: sizes.groups, outputs: outputs)
     guard outputs > 0 else { return residual }
-    let normed = operations.gatedRootMeanSquareNorm(
-      mixed, gate: gate, weight: norm, epsilon: sizes.epsilon, groups: sizes.groups)
-    return operations.project(normed, outProjection, addingTo: residual)
+    return operations.project(gated(mixed, gate, operations), outProjection, addingTo: residual)
+  }
+
+  /// norm(y · silu(z)), or with the norm before the gate, or without one.
+  private func gated(_ mixed: Matrix, _ gate: Matrix, _ operations: Operations) -> Matrix {
+    guard let norm else { return operations.activate(gate, .silu, times: mixed) }
+    if sizes.norm == .afterGate {
+      return operations.gatedRootMeanSquareNorm(
+        mixed, gate: gate, weight: norm, epsilon: sizes.epsilon, groups: sizes.groups)
+    }
+    let normed = operations.norm(
+      mixed, Norm(.rootMeanSquare, weight: norm, epsilon: sizes.epsilon), groups: sizes.groups)
+    return operations.activate(gate, .silu, times: normed)
+  }
+
+  /// Rows whose parts, of so many columns each, are multiplied by the multipliers of these indices.
+  private func multiplied(_ x: Matrix, _ parts: [(index: Int, columns: Int)], _ operations: Operations) -> Matrix {
+    guard let multipliers = sizes.multipliers else { return x }
+    let row = operations.arena.matrix(rows: 1, columns: x.columns)
+    var first = 0
+    for (index, columns) in parts {
+      row.columns(first..<first + columns).fill(multipliers[index])
+      first += columns
+    }
+    return operations.multiply(x, by: row)
   }
 
   /// C (outputs × G·N) and the gate z (outputs × inner) of the last `outputs` tokens.
@@ -131,7 +161,8 @@ package struct Mamba2Mixer: Mixer {
     let keys = sizes.keys
     let channels = sizes.inner + keys..<sizes.inner + 2 * keys
     let needed = min(input.count, outputs + sizes.convolutionWidth)
-    let projected = operations.project(input.suffix(needed), outputProjection)
+    let projected = multiplied(
+      operations.project(input.suffix(needed), outputProjection), [(3, keys), (0, sizes.inner)], operations)
     let unread = needed - outputs
     if input.count > needed {
       state.matrix(Self.window).columns(channels).copy(from: projected.rows(0..<sizes.convolutionWidth).columns(0..<keys))
@@ -205,5 +236,6 @@ package struct Mamba2Mixer: Mixer {
   package var scratchPerToken: Int {
     // Both projections, both convolutions' outputs, gates, mixed and normed rows; each row padded to 16 floats.
     5 * sizes.inner + 4 * sizes.keys + 4 * sizes.heads + 8 * 16
+      + (sizes.multipliers == nil ? 0 : 2 * sizes.inner + 2 * sizes.keys + sizes.heads + 4 * 16)
   }
 }

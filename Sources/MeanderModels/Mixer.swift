@@ -48,6 +48,9 @@ package protocol Mixer: Sendable {
   /// How many tokens it holds one by one; nil for a state that holds none so.
   var contextTokens: Int? { get }
 
+  /// How many numbers of each token it leaves in `MixerInput.carried` for later steps; 0, as a rule.
+  var carriedWidth: Int { get }
+
   /// How long a stream can be; nil, as it should be, where it has no end.
   var capacity: StreamCapacity? { get }
 }
@@ -59,6 +62,7 @@ extension Mixer {
   package var tableByteCount: Int { 0 }
   package var capacity: StreamCapacity? { nil }
   package var contextTokens: Int? { nil }
+  package var carriedWidth: Int { 0 }
 }
 
 /// The part of a model's state that belongs to one layer.

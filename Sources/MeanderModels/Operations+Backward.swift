@@ -7,11 +7,16 @@ extension Operations {
   func recordProduct(_ x: Matrix, _ weight: Weight, _ y: Matrix, residual: Matrix? = nil) {
     guard let tape else { return }
     let (kernels, gradients, clock) = (kernels, tape.gradients, clock)
-    precondition(weight.sources.reduce(0) { $0 + $1.rows } == y.columns, "a weight that was not made for training")
+    let sourced = weight.turnedSource?.columns ?? weight.sources.reduce(0) { $0 + $1.rows }
+    precondition(sourced == y.columns, "a weight that was not made for training")
     tape.record {
       let (dx, dy) = (gradients.of(x), gradients.of(y))
       if let residual { kernels.add(dy, to: gradients.of(residual)) }
       clock.measure(.product) {
+        if let source = weight.turnedSource {
+          kernels.multiply(dy.plain, source.turned, into: dx, adding: true)
+          if let dweight = gradients.wanted(source) { kernels.multiply(x.turned, dy.plain, into: dweight, adding: true) }
+        }
         var first = 0
         for source in weight.sources {
           let part = dy.columns(first..<first + source.rows)
@@ -61,7 +66,7 @@ extension Operations {
   }
 
   /// To be called before the taps move on. The gradient of the taps after the run goes to the inputs that became them.
-  func recordConvolution(_ x: Matrix, taps: Matrix, weight: ConvolutionWeight, _ y: Matrix) {
+  func recordConvolution(_ x: Matrix, taps: Matrix, weight: ConvolutionWeight, silu: Bool, _ y: Matrix) {
     guard let tape else { return }
     let (kernels, gradients, clock) = (kernels, tape.gradients, clock)
     let before = arena.matrix(rows: taps.rows, columns: taps.columns)
@@ -79,7 +84,7 @@ extension Operations {
         let dsource = gradients.wanted(weight.source)
         let dweight = dsource.map { Matrix(rows: $0.columns, columns: $0.rows) }
         kernels.causalConvolutionBackward(
-          x, taps: before, weight: weight.taps, bias: weight.bias, silu: true, dy: gradients.of(y), dx: dx, dtaps: dtaps,
+          x, taps: before, weight: weight.taps, bias: weight.bias, silu: silu, dy: gradients.of(y), dx: dx, dtaps: dtaps,
           dweight: dweight, dbias: gradients.wanted(weight.bias))
         if let dsource, let dweight { dsource.addTransposed(dweight) }
       }
@@ -89,7 +94,7 @@ extension Operations {
 
 extension Matrix {
   /// Adds the transpose of a small matrix.
-  fileprivate func addTransposed(_ other: Matrix) {
+  func addTransposed(_ other: Matrix) {
     let values = other.array()
     for row in 0..<rows { for column in 0..<columns { self[row, column] += values[column * rows + row] } }
   }

@@ -31,16 +31,13 @@ extension Operations {
     y.copy(from: Array(result.suffix(outputs * x.columns)))
   }
 
-  func naiveScan(
-    x: Matrix, dt: Matrix, rate: Matrix, b: Matrix, c: Matrix, skip: Matrix, state: Matrix, rest: Matrix, gate: ChannelGate,
-    into y: Matrix
-  ) {
-    let outputs = y.rows
+  func naiveScan(_ inputs: ChannelInputs, state: Matrix, rest: Matrix, gate: ChannelGate, into y: Matrix) {
+    let (outputs, x) = (y.rows, inputs.x)
     var h = zip(state.doubles, rest.doubles).map { $0 + $1 }
-    let unread = [Double](repeating: 0, count: (x.rows - outputs) * b.columns)
+    let unread = [Double](repeating: 0, count: (x.rows - outputs) * inputs.b.columns)
     let result = Naive.channelScan(
-      x: x.doubles, dt: dt.doubles, rate: rate.doubles, b: b.doubles, c: unread + c.doubles, skip: skip.doubles,
-      state: &h, gate: gate, tokens: x.rows)
+      x: x.doubles, input: inputs.input?.doubles, dt: inputs.dt.doubles, rate: inputs.rate.doubles, b: inputs.b.doubles,
+      c: unread + inputs.c.doubles, skip: inputs.skip.doubles, state: &h, gate: gate, tokens: x.rows)
     state.copy(from: h)
     rest.copy(from: zip(h, state.doubles).map { $0 - $1 })
     y.copy(from: Array(result.suffix(outputs * x.columns)))
@@ -48,9 +45,9 @@ extension Operations {
 }
 
 extension Matrix {
-  fileprivate var doubles: [Double] { array().map { Double($0) } }
+  var doubles: [Double] { array().map { Double($0) } }
 
-  fileprivate func copy(from values: [Double]) {
+  func copy(from values: [Double]) {
     copy(from: Matrix(values.map { Float($0) }, rows: rows, columns: columns))
   }
 }

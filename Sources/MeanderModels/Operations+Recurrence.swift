@@ -41,35 +41,4 @@ extension Operations {
     }
     return y
   }
-
-  /// The selective scan of Mamba-1, outputs × I; the state (N × I, with what fp32 cannot hold of it in `rest`) moves on by all
-  /// T tokens.
-  ///
-  /// - Parameters:
-  ///   - x, dt: T × I; dt after softplus.
-  ///   - rate: A, N × I.
-  ///   - b: T × N
-  ///   - c: outputs × N
-  ///   - skip: D, 1 × I.
-  ///   - transform: the gate transform of all channels; dt is overwritten where it scales or filters time steps.
-  package func channelScan(
-    x: Matrix, dt: Matrix, rate: Matrix, b: Matrix, c: Matrix, skip: Matrix, state: Matrix, rest: Matrix,
-    transform: GateTransform, outputs: Int
-  ) -> Matrix {
-    let y = arena.matrix(rows: outputs, columns: x.columns)
-    tape?.block("Mamba-1's scan")
-    if transform.timeStepScale != 1 || transform.threshold > 0 {
-      kernels.scaleAndFilter(dt, scale: transform.timeStepScale, threshold: transform.threshold)
-    }
-    let gate = transform.channelGate
-    switch form {
-    case .scan, .chunk:
-      kernels.channelScan(
-        x: x, dt: dt, rate: rate, b: b, c: outputs > 0 ? c : nil, skip: skip, state: state, rest: rest, gate: gate,
-        outputs: outputs, into: outputs > 0 ? y : nil)
-    case .naive:
-      naiveScan(x: x, dt: dt, rate: rate, b: b, c: c, skip: skip, state: state, rest: rest, gate: gate, into: y)
-    }
-    return y
-  }
 }

@@ -20,8 +20,11 @@ package struct MixerInput {
   /// How many tokens the stream had before the first row.
   package let position: Int64
 
-  package init(rows: Matrix, tokens: ArraySlice<Int32>? = nil, position: Int64) {
-    (self.rows, self.tokens, self.position) = (rows, tokens, position)
+  /// T × what one step leaves for later ones; nil where none does.
+  package let carried: Matrix?
+
+  package init(rows: Matrix, tokens: ArraySlice<Int32>? = nil, position: Int64, carried: Matrix? = nil) {
+    (self.rows, self.tokens, self.position, self.carried) = (rows, tokens, position, carried)
   }
 
   package var count: Int { rows.rows }
@@ -30,7 +33,7 @@ package struct MixerInput {
   package func suffix(_ count: Int) -> MixerInput {
     MixerInput(
       rows: rows.rows(rows.rows - count..<rows.rows), tokens: tokens.map { $0.suffix(count) },
-      position: position + Int64(rows.rows - count))
+      position: position + Int64(rows.rows - count), carried: carried?.rows(rows.rows - count..<rows.rows))
   }
 }
 
@@ -147,14 +150,23 @@ package struct Operations {
   package func softplus(_ x: Matrix, bias: Matrix?) -> Matrix {
     let y = arena.matrix(rows: x.rows, columns: x.columns)
     kernels.softplus(x, bias: bias, into: y)
-    tape?.block("softplus")
+    record(y) { dy, gradients, kernels in
+      // The slope of softplus is the sigmoid.
+      let slope = Matrix(rows: x.rows, columns: x.columns)
+      slope.copy(from: x)
+      if let bias { kernels.add(bias, into: slope) }
+      kernels.activate(slope, .sigmoid, into: slope)
+      kernels.multiply(dy, into: slope)
+      kernels.add(slope, to: gradients.of(x))
+      if let bias, let dbias = gradients.wanted(bias) { kernels.addRows(of: slope, to: dbias) }
+    }
     return y
   }
 
-  /// The causal depthwise convolution of width K with silu behind it, T × C.
+  /// The causal depthwise convolution of width K, with silu behind it unless `silu` is false, T × C.
   ///
   /// `window` (K × C) holds the last K inputs, oldest first; the oldest is kept for other frameworks' sake alone.
-  package func causalConvolution(_ x: Matrix, window: Matrix, weight: ConvolutionWeight) -> Matrix {
+  package func causalConvolution(_ x: Matrix, window: Matrix, weight: ConvolutionWeight, silu: Bool = true) -> Matrix {
     let y = arena.matrix(rows: x.rows, columns: x.columns)
     let width = window.rows
     guard x.rows > 0 else { return y }
@@ -162,9 +174,9 @@ package struct Operations {
     let next = x.rows < width ? window.rows(x.rows..<x.rows + 1) : x.rows(x.rows - width..<x.rows - width + 1)
     oldest.copy(from: next)
     let taps = window.rows(1..<width)
-    recordConvolution(x, taps: taps, weight: weight, y)
+    recordConvolution(x, taps: taps, weight: weight, silu: silu, y)
     timed(.convolution) {
-      kernels.causalConvolution(x, taps: taps, weight: weight.taps, bias: weight.bias, silu: true, into: y)
+      kernels.causalConvolution(x, taps: taps, weight: weight.taps, bias: weight.bias, silu: silu, into: y)
     }
     return y
   }

@@ -6,6 +6,24 @@ package enum Registry {
   package static let architectures: [any Architecture.Type] = [
     Mamba2.self,
     Mamba1.self,
+    FalconMamba.self,
+    RWKV4.self,
+    RWKV6.self,
+    RWKV7.self,
+    ExtendedLSTM.self,
+    LFM2.self,
+    Bamba.self,
+    Jamba.self,
+    GraniteHybrid.self,
+    NemotronH.self,
+    FalconH1.self,
+    Zamba2.self,
+    Qwen3Next.self,
+    Qwen35Text.self,
+    OlmoHybrid.self,
+    KimiLinear.self,
+    MiniMax.self,
+    RecurrentGemma.self,
     LongShortTermMemory.self,
     Llama.self,
     Mistral.self,
@@ -24,6 +42,12 @@ package enum Registry {
     Reset.self,
     Automatic.self,
   ]
+
+  /// The configuration of weights that come without one; nil where no architecture knows them.
+  package static func configuration(of store: TensorStore) -> JSON? {
+    let shapes = store.entries.mapValues(\.shape)
+    return architectures.lazy.compactMap { $0.configuration(of: shapes) }.first
+  }
 
   /// The architecture that `configuration` describes. Throws `.unsupported`, naming what it says and what
   /// is known, and `.badData` where it says nothing.

@@ -132,6 +132,8 @@ extension RotaryScaling {
       } else {
         inner.ignore(["mscale", "mscale_all_dim"])
       }
+      // Which places turn by which of an image's positions: text has the same one in all.
+      inner.ignore(["mrope_section", "mrope_interleaved"])
       try inner.finish()
     }
     return (scaling, share)

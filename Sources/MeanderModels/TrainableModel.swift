@@ -68,7 +68,7 @@ package final class TrainableModel {
   /// An upper bound on the floats that a tape over `tokens` tokens in `runs` runs allocates.
   package func tapeFloats(tokens: Int, runs: Int, _ blocks: Blocks) -> Int {
     let width = shape.width + 16
-    let perToken = blocks.steps.reduce(0) { $0 + 2 * $1.mixer.scratchPerToken + 8 * width } + 6 * width
+    let perToken = blocks.steps.reduce(0) { $0 + 2 * $1.mixer.scratchPerToken + 8 * width } + 7 * width + blocks.carriedWidth
       + 4 * (shape.vocabulary + 32)
     let state = layout.byteCount / 4
     return tokens * perToken + (tokens / 32 + 3 * runs) * (state + 1024) + (1 << 16)

@@ -47,11 +47,6 @@ package struct Transformer: Sendable {
     let (scaling, share) = try RotaryScaling.read(&configuration, length: positions)
     let turned = Int(Double(headWidth) * share) / 2 * 2
     rotary = "none"
-    if turned > 0 {
-      let positions = scaling.rotary(width: turned)
-      attention.positions = .rotary(positions)
-      rotary = positions.arithmetic
-    }
     let inner = try configuration.integer("intermediate_size", defaults.inner, in: 1...1 << 22)
     feedForward = FeedForwardMixer.Sizes(width: width, inner: inner, activation: try configuration.activation("hidden_act"))
     epsilon = Float(try configuration.float("rms_norm_eps", defaults.epsilon, in: 0...1))
@@ -68,7 +63,15 @@ package struct Transformer: Sendable {
     }
     isTied = try configuration.bool("tie_word_embeddings", false)
     windows = Array(repeating: nil, count: layers)
+    turn(turned, scaling)
     configuration.ignore(HuggingFaceKeys.withoutMeaning + ["attention_dropout", "pretraining_tp"])
+  }
+
+  /// Turns so many places of each head by position; 0 for none.
+  mutating func turn(_ width: Int, _ scaling: RotaryScaling) {
+    let positions = width > 0 ? scaling.rotary(width: width) : nil
+    attention.positions = positions.map { .rotary($0) } ?? .none
+    rotary = positions?.arithmetic ?? "none"
   }
 
   /// Layers with a sliding window: those that `layer_types` names, else those from `max_window_layers` on, where

@@ -14,15 +14,19 @@ package final class Weight: Sendable {
   package let sources: [Matrix]
   /// The same for the bias, runs of columns.
   package let biasSources: [Matrix]
+  /// In training, the parameter that stands turned in its file, inner × outputs, in the place of `sources`.
+  package let turnedSource: Matrix?
 
   package init(
-    _ packed: PackedMatrix, bias: Matrix? = nil, table: Matrix? = nil, sources: [Matrix] = [], biasSources: [Matrix] = []
+    _ packed: PackedMatrix, bias: Matrix? = nil, table: Matrix? = nil, sources: [Matrix] = [], biasSources: [Matrix] = [],
+    turnedSource: Matrix? = nil
   ) {
     self.packed = packed
     self.bias = bias
     self.table = table
     self.sources = sources
     self.biasSources = biasSources
+    self.turnedSource = turnedSource
   }
 
   var tableByteCount: Int { table.map { $0.rows * $0.columns * 4 } ?? 0 }

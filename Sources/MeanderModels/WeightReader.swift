@@ -26,6 +26,7 @@ package final class WeightReader {
   private var room = 1 << 40
   /// What the file's tensors are stored as, and what to call it.
   private var types: [String: ElementType] = [:]
+  private var shapes: [String: [Int]] = [:]
   private var path = "the model"
   private var digest = Fingerprint()
   /// How many numbers were read since the file's pages were last given back.
@@ -46,6 +47,7 @@ package final class WeightReader {
     let reader = WeightReader(table: table, compute: compute)
     reader.context = context
     reader.types = store.entries.mapValues(\.type)
+    reader.shapes = store.entries.mapValues(\.shape)
     reader.path = store.path
     reader.room = 2 * store.entries.values.reduce(0) { $0 + $1.count } + 1 << 20
     _ = try model(reader)
@@ -79,6 +81,9 @@ package final class WeightReader {
 
   /// The identity of all weights read so far, by value: a file in bf16 and the same numbers in fp32 agree.
   var fingerprint: String { digest.hexadecimal }
+
+  /// The shape of the file's tensor `name`; nil where there is none, or no file.
+  func shape(of name: String) -> [Int]? { shapes[name] }
 
   /// Whether the file has a tensor called `name`.
   func has(_ name: String) -> Bool { types[name] != nil }
@@ -117,9 +122,10 @@ package final class WeightReader {
     return Matrix(try values(name, shape: [rows, columns]), rows: rows, columns: columns)
   }
 
-  /// Rows of a weight of outputs × inner, in the order of `ranges` (all of them when nil), packed for the product.
+  /// Rows of a weight of outputs × inner, in the order of `ranges` (all of them when nil), packed for the product. `shape` is
+  /// what the file calls it where that has more dimensions.
   package func weight(
-    _ name: String, outputs: Int, inner: Int, rows ranges: [Range<Int>]? = nil, bias: String? = nil
+    _ name: String, outputs: Int, inner: Int, rows ranges: [Range<Int>]? = nil, bias: String? = nil, shape: [Int]? = nil
   ) throws -> Weight {
     let ranges = ranges ?? [0..<outputs]
     let order = ranges.flatMap { Array($0) }
@@ -129,7 +135,7 @@ package final class WeightReader {
     }
     switch origin {
     case .declaring:
-      try declare(name, [outputs, inner])
+      try declare(name, shape ?? [outputs, inner])
       return Weight(PackedMatrix(outputs: 0, inner: inner, element: .fp32, table: table) { _, _ in }, bias: picked)
     case .parameters(let parameters):
       let all = parameters.matrix(name)
@@ -148,6 +154,16 @@ package final class WeightReader {
       byteCount += packed.byteCount
       return Weight(packed, bias: picked)
     }
+  }
+
+  /// Rows that were read before, packed as the tensor `name` would be.
+  func packed(
+    outputs: Int, inner: Int, like name: String, _ row: (_ output: Int, _ values: inout [Float]) -> Void
+  ) -> PackedMatrix {
+    if case .declaring = origin {
+      return PackedMatrix(outputs: 0, inner: inner, element: .fp32, table: table) { _, _ in }
+    }
+    return PackedMatrix(outputs: outputs, inner: inner, element: element(of: name), table: table, row: row)
   }
 
   /// Gives back the file's pages every few megabytes: a file and its packed copy would together take twice the memory.
@@ -191,7 +207,7 @@ extension WeightReader {
   }
 
   /// In training, the parameter `name` itself.
-  fileprivate func parameter(_ name: String) -> Matrix? {
+  func parameter(_ name: String) -> Matrix? {
     if case .parameters(let parameters) = origin { parameters.matrix(name) } else { nil }
   }
 }

@@ -30,7 +30,7 @@ import Testing
     try checkStates(of: harness, against: golden, prefix: "state")
   }
 
-  @Test(arguments: GoldenModel.all)
+  @Test(arguments: GoldenModel.all.filter(\.hasShortInputs))
   func shortInputsAgree(model: GoldenModel) throws {
     let golden = try Golden(model.goldens, file: "golden_short.safetensors")
     let lengths = golden.names.compactMap { $0.hasSuffix(".input_ids") ? $0.dropLast(".input_ids".count) : nil }
@@ -71,8 +71,21 @@ import Testing
   private func checkStates(of harness: Harness, against golden: Golden, prefix: String) throws {
     for tensor in harness.model.referenceState(harness.state) {
       let layer = tensor.name.split(separator: ".")[1]
-      let name = "\(prefix).\(layer).\(tensor.name.split(separator: ".")[2])"
-      #expect(try golden.shape(name).dropFirst() == tensor.shape[...], "\(name)")
+      let part = tensor.name.split(separator: ".")[2]
+      let name = "\(prefix).\(layer).\(part)"
+      if golden.names.contains("\(prefix).\(part)") {
+        // RWKV-4's reference has the layers of each part in one tensor, last.
+        let layers = try golden.shape("\(prefix).\(part)").last ?? 1
+        let all = try golden.floats("\(prefix).\(part)")
+        expectClose(
+          tensor.values, tensor.values.indices.map { all[$0 * layers + (Int(layer) ?? 0)] }, "\(prefix).\(part) of \(layer)")
+        continue
+      }
+      // Left out where the reference cannot give it.
+      guard golden.names.contains(where: { $0.hasPrefix(prefix) }) else { continue }
+      // With or without a batch of one.
+      let shape = try golden.shape(name)
+      #expect(shape == tensor.shape || shape == [1] + tensor.shape, "\(name)")
       expectClose(tensor.values, try golden.floats(name), name)
     }
   }

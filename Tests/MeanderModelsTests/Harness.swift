@@ -71,7 +71,30 @@ struct GoldenModel: Sendable, CustomTestStringConvertible {
     GoldenModel(folder: "mamba2-tied-original", goldens: "mamba2-tied"),
     GoldenModel(folder: "mamba1", goldens: "mamba1"),
     GoldenModel(folder: "mamba1-original", goldens: "mamba1"),
+    GoldenModel(folder: "falcon-mamba", goldens: "falcon-mamba"),
+    GoldenModel(folder: "rwkv4", goldens: "rwkv4"),
+    GoldenModel(folder: "rwkv6", goldens: "rwkv6"),
+    GoldenModel(folder: "rwkv7", goldens: "rwkv7"),
+    GoldenModel(folder: "rwkv7-bf16-head64", goldens: "rwkv7-bf16-head64"),
+    GoldenModel(folder: "rwkv7-hf", goldens: "rwkv7-bf16-head64"),
+    GoldenModel(folder: "xlstm", goldens: "xlstm"),
+    GoldenModel(folder: "xlstm-half", goldens: "xlstm-half"),
     GoldenModel(folder: "lstm", goldens: "lstm"),
+    GoldenModel(folder: "lfm2", goldens: "lfm2"),
+    GoldenModel(folder: "bamba", goldens: "bamba"),
+    GoldenModel(folder: "jamba", goldens: "jamba"),
+    GoldenModel(folder: "granite-moe-hybrid", goldens: "granite-moe-hybrid"),
+    GoldenModel(folder: "granite-hybrid-dense", goldens: "granite-hybrid-dense"),
+    GoldenModel(folder: "nemotron-h", goldens: "nemotron-h"),
+    GoldenModel(folder: "nemotron-h-moe", goldens: "nemotron-h-moe"),
+    GoldenModel(folder: "falcon-h1", goldens: "falcon-h1"),
+    GoldenModel(folder: "zamba2", goldens: "zamba2"),
+    GoldenModel(folder: "qwen3-next", goldens: "qwen3-next"),
+    GoldenModel(folder: "qwen3.5-text", goldens: "qwen3.5-text"),
+    GoldenModel(folder: "olmo-hybrid", goldens: "olmo-hybrid"),
+    GoldenModel(folder: "kimi-linear", goldens: "kimi-linear"),
+    GoldenModel(folder: "minimax", goldens: "minimax"),
+    GoldenModel(folder: "recurrent-gemma", goldens: "recurrent-gemma"),
     GoldenModel(folder: "llama-gqa", goldens: "llama-gqa"),
     GoldenModel(folder: "llama-rope-scaled-f16-sharded", goldens: "llama-rope-scaled-f16-sharded"),
     GoldenModel(folder: "qwen2-bias", goldens: "qwen2-bias"),
@@ -81,4 +104,6 @@ struct GoldenModel: Sendable, CustomTestStringConvertible {
 
   var files: ModelFiles { Fixture.model(folder) }
   func golden() throws -> Golden { try Golden(goldens) }
+  /// Whether the reference computed short inputs, too.
+  var hasShortInputs: Bool { ModelFiles(folder: Fixture.path(goldens)).fileNames.contains("golden_short.safetensors") }
 }

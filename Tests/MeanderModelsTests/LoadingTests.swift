@@ -48,6 +48,19 @@ import Testing
     #expect(twin.fingerprint != other.fingerprint)
   }
 
+  /// A hybrid's configuration as transformers 4 and 5 write it.
+  @Test(arguments: ["bamba", "falcon-h1", "granite-hybrid-dense", "granite-moe-hybrid", "nemotron-h", "nemotron-h-moe", "zamba2"])
+  func oneModelInTwoStylesOfConfigurationIsOneModel(fixture: String) throws {
+    let folder = TemporaryFolder()
+    for (from, to) in [("config_v4.json", "config.json"), ("model.safetensors", "model.safetensors")] {
+      try AtomicFile.write(folder(to), bytes: Fixture.bytes("\(fixture)/\(from)").copy())
+    }
+    let (one, other) = (try Harness(Fixture.model(fixture)), try Harness(ModelFiles(folder: folder.path)))
+    #expect(one.model.fingerprint == other.model.fingerprint)
+    let ids = (0..<20).map { Int32($0) }
+    #expect(try one.logits(ids).map(\.bitPattern) == other.logits(ids).map(\.bitPattern))
+  }
+
   /// F16 in three shards, under either style of configuration, is the model that its numbers in F32 are: the same bits.
   @Test(arguments: ["config.json", "config_v4.json"])
   func shardsOfHalvesAreWidenedExactly(configuration: String) throws {

@@ -55,6 +55,46 @@ import Testing
     #expect(relativeError(scan.recurrence(0), plain.recurrence(0)) > 0.01)
   }
 
+  @Test(arguments: [
+    ("rwkv4", "rri"), ("rwkv4", "window:length=512"), ("rwkv6", "dt-scale:scale=0.5"), ("rwkv7-hf", "window:length=512,form=subtractive"),
+    ("xlstm", "window:length=512"), ("qwen3-next", "window:length=512,form=two-stack"), ("minimax", "state-norm:cap=1"),
+    ("recurrent-gemma", "window:length=512"), ("kimi-linear", "reset:every=512"),
+  ])
+  func theFamilySaysWhy(fixture: String, text: String) throws {
+    let error = try refusal([text], of: fixture)
+    #expect(error?.code == .unsupported && error?.what.contains("layer 0") == true, "\(error.map { "\($0)" } ?? "")")
+  }
+
+  /// The staggered window exchanges states, and asks nothing of how they move: of two streams that differ before the window alone,
+  /// the first layer remembers the same.
+  @Test(arguments: ["rwkv6", "rwkv7-hf", "qwen3-next", "kimi-linear", "minimax", "granite-moe-hybrid"])
+  func aStaggeredWindowWorksForAnyHeads(fixture: String) throws {
+    let window = try Mitigation("window:length=64,grid=16,fade=0")
+    func harness(_ mitigations: [Mitigation], pieces: Int = LanguageModel.grid) throws -> Harness {
+      try Harness(Fixture.model(fixture), mitigations, maximumTokens: pieces)
+    }
+    let all = try harness([]).someIDs(192)
+    // They differ in the first 56 tokens: a convolution or a shift still holds the last ones before the window.
+    let (one, tail) = (Array(all[..<128]), Array(all[128..<184] + all[56..<128]))
+    func first(_ ids: [Int32], _ mitigations: [Mitigation]) throws -> [Float] {
+      let harness = try harness(mitigations)
+      try harness.read(ids)
+      let state = harness.model.referenceState(harness.state).first {
+        ["layers.0.ssm", "layers.0.wkv"].contains($0.name)
+      }
+      return try #require(state).values
+    }
+    expectClose(try first(tail, [window]), try first(one, [window]), "the first layer")
+    #expect(relativeError(try first(tail, []), try first(one, [])) > 1e-4)
+    let scan = try harness([window])
+    let expected = try scan.logits(one)
+    expectClose(try harness([window]).logits(one, form: .naive), expected, "logits of the naive form")
+    expectClose(try harness([window]).logits(one, form: .chunk), expected, "logits of the chunked form")
+    let cut = try harness([window], pieces: 9)
+    try cut.read(one, cut: [3, 50])
+    #expect(cut.bits == scan.bits)
+  }
+
   @Test func valuesForAnotherShape() throws {
     let model = try LanguageModel.load(Fixture.model("mamba2-groups"), table: .best, compute: .fp32)
     #expect(throws: MeanderError.self) { try model.mitigated(by: [.timeStepScale(layers: [0.5, 0.6])]) }

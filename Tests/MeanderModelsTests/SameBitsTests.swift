@@ -50,6 +50,28 @@ import Testing
     }
   }
 
+  /// What a snapshot does: a state is its regions' bytes and its position, and goes on from them. Its gauge reads the same.
+  @Test(arguments: GoldenModel.all)
+  func aStateMadeOfItsBytesGoesOn(model: GoldenModel) throws {
+    let harness = try Harness(model.files)
+    let ids = Self.ids(harness.model, 120)
+    try harness.read(Array(ids[..<70]))
+    let resumed = try Harness(model.files)
+    for region in harness.model.layout.regions {
+      try resumed.state.setBytes(of: region, harness.state.bytes(of: region))
+    }
+    resumed.state.setPosition(harness.state.position)
+    #expect(
+      resumed.model.gauge(of: resumed.state, kernels: resumed.kernels)
+        == harness.model.gauge(of: harness.state, kernels: harness.kernels))
+    let fork = harness.state.copy()
+    try harness.read(Array(ids[70...]), cut: [7])
+    try resumed.read(Array(ids[70...]))
+    #expect(resumed.bits == harness.bits)
+    try harness.model.advance(fork, by: ids[70...], kernels: harness.kernels, workspace: harness.workspace)
+    #expect(harness.model.layout.regions.map { fork.bytes(of: $0) } == harness.bits)
+  }
+
   @Test func aCopyIsIndependent() throws {
     let harness = try Harness(Fixture.model("mamba2-tied"))
     let ids = Self.ids(harness.model, 100)

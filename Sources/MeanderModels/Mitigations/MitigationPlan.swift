@@ -87,6 +87,21 @@ extension MitigationPlan {
       case .heads: return true
       case .channels where !betweenTokens: return true
       case .channels: throw unsupported(layer, "its entries decay each by itself, so it has no heads to act on")
+      case .fixed(let reason), .states(_, _, _, let reason): throw unsupported(layer, reason)
+      }
+    }
+    if found.isEmpty { throw unsupported(nil, "it has no recurrent state") }
+    return found
+  }
+
+  /// The layers whose states can be exchanged for others that took in the same tokens. Throws `.unsupported` where a recurrent
+  /// one's cannot.
+  func exchangeableLayers() throws -> [Int] {
+    let found = try layers.indices.filter { layer in
+      switch layers[layer] {
+      case .none: return false
+      case .heads, .states: return true
+      case .channels: throw unsupported(layer, "its entries decay each by itself, so it has no heads to act on")
       case .fixed(let reason): throw unsupported(layer, reason)
       }
     }
@@ -125,8 +140,11 @@ extension MitigationPlan {
 
   /// H, N and P of a layer of heads.
   func shape(_ layer: Int) -> [Int] {
-    guard case .heads(let rates, let size, let width) = layers[layer] else { return [0, 0, 0] }
-    return [rates.count, size, width]
+    switch layers[layer] {
+    case .heads(let rates, let size, let width): return [rates.count, size, width]
+    case .states(let heads, let size, let width, _): return [heads, size, width]
+    case .none, .fixed, .channels: return [0, 0, 0]
+    }
   }
 
   /// Gives each of `layers` a shadow state. There is one, so those that need it exclude each other.

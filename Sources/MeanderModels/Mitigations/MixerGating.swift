@@ -8,13 +8,15 @@ package enum MixerGating: Sendable {
   case fixed(reason: String)
   /// Heads with one time step and one decay each: everything. A of each head as it was trained.
   case heads(_ rates: [Double], stateSize: Int, headWidth: Int)
+  /// Heads whose states may be exchanged for others that took in the same tokens, and nothing else; why.
+  case states(heads: Int, stateSize: Int, headWidth: Int, reason: String)
   /// One transform for the whole layer, whose entries decay each by itself: what is local to a token.
   case channels
 
   /// How many transforms the layer takes.
   var count: Int {
     switch self {
-    case .none, .fixed: 0
+    case .none, .fixed, .states: 0
     case .heads(let rates, _, _): rates.count
     case .channels: 1
     }

@@ -27,7 +27,7 @@ final class TokenBudgets: StepObserver {
       case .heads: layers.append(layer)
       case .none: break
       case .channels: throw calibration.model.plan.unsupported(layer, "its time steps are not those of heads")
-      case .fixed(let reason): throw calibration.model.plan.unsupported(layer, reason)
+      case .fixed(let reason), .states(_, _, _, let reason): throw calibration.model.plan.unsupported(layer, reason)
       }
     }
     for (index, sample) in calibration.samples.enumerated() {

@@ -34,7 +34,7 @@ struct Window: MitigationMethod {
   func apply(to plan: inout MitigationPlan) throws {
     try plan.hold(grid: grid, [("length", length), ("fade", fade)])
     guard length > 0, fade < length else { throw plan.refusal("length must be more than 0 and more than fade") }
-    let layers = try plan.recurrentLayers(betweenTokens: true)
+    let layers = form == .staggered ? try plan.exchangeableLayers() : try plan.recurrentLayers(betweenTokens: true)
     if form != .staggered {
       let floats = layers.reduce(0.0) { $0 + plan.shape($1).reduce(1.0) { $0 * Double($1) } }
       let bytes = 4 * floats * Double(length / grid + 2)
