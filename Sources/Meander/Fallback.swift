@@ -145,9 +145,11 @@ public actor FallbackReader {
   }
 
   /// The last tokens of the stream and of the question behind it, as many as the fallback may read.
-  private func context(with question: String, _ asked: [Int32]) -> [Int32] {
+  package func context(with question: String, _ asked: [Int32]) -> [Int32] {
     let all = sharesTokenizer ? ids + asked : fallback.tokenizer.encode(text.text + Array(question.utf8))
-    return Array(all.suffix(tokens))
+    // A model that was taught to begin with a token of its own begins so here, too.
+    let beginning = fallback.tokenizer.beginning.prefix(tokens - 1)
+    return beginning + all.suffix(tokens - beginning.count)
   }
 
   private static func generate(

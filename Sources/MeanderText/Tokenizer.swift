@@ -69,6 +69,9 @@ public final class Tokenizer: Sendable {
   /// The bytes that an id decodes to in the middle of a text; none for an id outside of the vocabulary.
   public func bytes(of id: Int32) -> [UInt8] { decoding.bytes(of: id) }
 
+  /// The ids that the files' template puts before a text; empty for most.
+  package var beginning: [Int32] { prefix }
+
   /// Whether every id stands for the same piece in both, so that ids of one can be read by a model of the other. O(vocabulary).
   package func isSame(as other: Tokenizer) -> Bool {
     if self === other { return true }

@@ -64,6 +64,15 @@ import Testing
     #expect(answer.text == expected)
   }
 
+  @Test func aTextBeginsAsTheFallbackExpects() async throws {
+    let reader = try await Self.reader("reader", fallback: RandomModel.begun.folder, FallbackRule(threshold: 0, tokens: 20))
+    try await reader.feed(bytes: Array(String(repeating: "one more line of text\n", count: 30).utf8))
+    let model = reader.fallback
+    let begin = try #require(model.tokenizer.encode("", special: true).first)
+    let last = model.tokenizer.encode(String(repeating: "one more line of text\n", count: 30) + "And? ").suffix(19)
+    #expect(await reader.context(with: "And? ", []) == [begin] + last)
+  }
+
   @Test func rulesOutOfRangeAreRefused() async throws {
     for rule in [FallbackRule(quantile: 1.5), FallbackRule(threshold: .nan), FallbackRule(tokens: 0)] {
       let error = await #expect(throws: MeanderError.self) { try await Self.reader("reader", fallback: "passkey", rule) }

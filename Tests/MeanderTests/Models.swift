@@ -31,6 +31,9 @@ struct RandomModel: Sendable {
   static let layer130m = RandomModel("layer130m", width: 768, heads: 24, headWidth: 64, stateSize: 128, layers: 1)
   static let pairs = RandomModel(
     "pairs", width: 48, heads: 6, headWidth: 16, stateSize: 24, layers: 2, tokenizer: "tokenizers/bpe-neox")
+  /// Over a vocabulary whose template begins a text with a token.
+  static let begun = RandomModel(
+    "begun", width: 32, heads: 4, headWidth: 16, stateSize: 8, layers: 1, tokenizer: "tokenizers/bpe-llama3")
 
   private init(
     _ name: String, width: Int, heads: Int, headWidth: Int, stateSize: Int, layers: Int, tokenizer: String? = nil
