@@ -50,7 +50,7 @@ let package = Package(
     .systemLibrary(name: "CFFTW", pkgConfig: "fftw3f", providers: [.apt(["libfftw3-dev"])]),
     .target(name: "MeanderErrors", swiftSettings: settings),
     .target(name: "MeanderKernels", dependencies: ["CMeanderKernels", "MeanderErrors"], swiftSettings: settings),
-    .target(name: "MeanderFiles", dependencies: ["CMeanderCatalog", "MeanderErrors", system], swiftSettings: settings),
+    .target(name: "MeanderFiles", dependencies: ["CMeanderCatalog", "CMeanderKernels", "MeanderErrors", system], swiftSettings: settings),
     .target(name: "MeanderText", dependencies: ["MeanderErrors", "MeanderFiles"], swiftSettings: settings),
     shippedModel("passkey", files: ["config.json", "model.safetensors"]),
     shippedModel("reader", files: ["config.json", "model.safetensors"]),

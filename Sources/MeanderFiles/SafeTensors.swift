@@ -76,7 +76,7 @@ enum SafeTensors {
       throw failure("its header entry must hold dtype, shape and data_offsets, and nothing else")
     }
     guard let spelling = fields["dtype"]?.string else { throw failure("its dtype must be a string") }
-    guard let type = ElementType(rawValue: spelling) else {
+    guard let type = ElementType(rawValue: spelling), type.blocks == nil else {
       throw failure("elements of type \(spelling) are not supported")
     }
     guard let sizes = fields["shape"]?.array, case let shape = sizes.compactMap(\.integer),

@@ -20,14 +20,19 @@ struct StoredTensor: Sendable {
     guard range.lowerBound >= 0, range.upperBound <= entry.count else {
       throw MeanderError(.badRequest, "elements \(range) of \(entry.count) were asked for", at: place)
     }
-    let width = entry.type.byteCount
+    let (block, width) = (entry.type.blockCount, entry.type.byteCount)
+    guard range.lowerBound.isMultiple(of: block), range.upperBound.isMultiple(of: block) else {
+      throw MeanderError(.badRequest, "elements \(range) cut a block of \(block)", at: place)
+    }
     if let strides {
       // Safe: an array's own bytes, read inside the call.
       return try gathered(range, strides).withUnsafeBytes(body)
     }
     // Safe: the tensor's bytes lie within the file (checked when it was read), and the range within the
     // tensor.
-    return try bytes.withBytes(offset + range.lowerBound * width..<offset + range.upperBound * width) {
+    return try bytes.withBytes(
+      offset + range.lowerBound / block * width..<offset + range.upperBound / block * width
+    ) {
       try $0.withUnsafeBytes(body)
     }
   }

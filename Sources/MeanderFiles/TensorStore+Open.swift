@@ -36,6 +36,7 @@ extension TensorStore {
         .badData, "this is a bare pickle, as PyTorch wrote before version 1.6", at: bytes.path,
         remedy: "Load it and save it again with a newer PyTorch, or as safetensors.")
     }
+    if GGUFFile.isOne(bytes) { return try GGUFFile(bytes).store() }
     return try open(safetensors: bytes)
   }
 

@@ -42,8 +42,8 @@ package final class TensorStore: Sendable {
     return tensor
   }
 
-  /// Elements `range` of tensor `name` (F32, F16, BF16 or F64, row-major), widened to fp32. `values` is
-  /// resized to the range; its memory is used again where it is large enough.
+  /// Elements `range` of tensor `name` (F32, F16, BF16, F64 or whole blocks, row-major), widened to fp32. `values`
+  /// is resized to the range; its memory is used again where it is large enough.
   package func floats(_ name: String, _ range: Range<Int>, into values: inout [Float]) throws {
     let tensor = try tensor(name)
     try tensor.withElements(range) { bytes in

@@ -1,3 +1,5 @@
+import CMeanderKernels
+
 /// Stored elements widened to what the arithmetic uses. Plain loops over whole runs, so that they vectorize.
 enum Widening {
   /// Fills `values` with the elements of `bytes`, which holds exactly as many of `type`; false where `type` is
@@ -23,7 +25,12 @@ enum Widening {
       for index in values.indices {
         values[index] = Float(bytes.loadUnaligned(fromByteOffset: 8 * index, as: Double.self))
       }
-    default: return false
+    default:
+      guard let blocks = type.blocks, let source = bytes.baseAddress, let target = values.baseAddress else {
+        return type.blocks != nil
+      }
+      // Safe: callers pass whole blocks, and room for all of their numbers.
+      meander_widen_blocks(blocks, source, bytes.count / type.byteCount, target)
     }
     return true
   }
@@ -62,7 +69,7 @@ enum Widening {
     case .u32: return widened(UInt32.self)
     case .u16: return widened(UInt16.self)
     case .u8, .bool: return widened(UInt8.self)
-    case .f64, .f32, .f16, .bf16: return nil
+    default: return nil
     }
   }
 }

@@ -7,6 +7,7 @@
 
 #include "CMeanderAttention.h"
 #include "CMeanderLinear.h"
+#include "CMeanderBlocks.h"
 #include "CMeanderTraining.h"
 
 #pragma clang assume_nonnull begin
