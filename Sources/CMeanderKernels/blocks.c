@@ -1,8 +1,9 @@
 // The block types of GGUF files, as ggml defines them, taken apart into codes, scales and minima.
 
-#include "CMeanderBlocks.h"
-
 #include <string.h>
+
+#include "CMeanderKernels.h"
+#include "packed_blocks.h"
 
 // A product and a sum that are rounded each by itself, on every CPU.
 #pragma STDC FP_CONTRACT OFF
@@ -26,17 +27,7 @@ meander_block_layout meander_layout_of_blocks(meander_block_kind kind) {
   return layouts[kind];
 }
 
-// Exactly: exponent and mantissa moved in place and rescaled by 2^112; infinity and NaN get their exponent back.
-static float half_at(const uint8_t *bytes) {
-  uint32_t half = (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8, magnitude = (half & 0x7fff) << 13, bits;
-  float value;
-  memcpy(&value, &magnitude, sizeof value);
-  value *= 0x1p112f;
-  memcpy(&bits, &value, sizeof bits);
-  bits |= (magnitude >= 0x0f800000 ? 0x7f800000 : 0) | (half & 0x8000) << 16;
-  memcpy(&value, &bits, sizeof value);
-  return value;
-}
+static float half_at(const uint8_t *bytes) { return float_of_half((uint32_t)bytes[0] | (uint32_t)bytes[1] << 8); }
 
 // Low nibbles of 16 bytes are the first 16 codes of a block of 32, high ones the others.
 static void nibbles(const uint8_t *bytes, uint8_t *codes) {

@@ -4,6 +4,7 @@
 #include "tables.h"
 
 static float weight_at(const meander_product *job, size_t k, size_t output) {
+  if (job->blocks) return packed_value(job->weight, job->blocks, job->inner, output, k);
   size_t panel = output / MEANDER_BLOCK, lane = output % MEANDER_BLOCK;
   if (!job->is_bf16) return ((const float *)job->weight)[(panel * job->inner + k) * MEANDER_BLOCK + lane];
   const uint32_t *pairs = job->weight;
@@ -115,6 +116,8 @@ const meander_table meander_table_scalar = {
     .name = "scalar",
     .is_supported = is_supported,
     .product = product,
+    .round_activations = meander_scalar_round_activations,
+    .block_product = meander_scalar_block_product,
     .round_to_bf16 = round_to_bf16,
     .add = add,
     .multiply = multiply,

@@ -58,6 +58,59 @@ void meander_decode_blocks(
 /// The values of `blocks` blocks.
 void meander_widen_blocks(meander_block_kind kind, const void *bytes, size_t blocks, float *values);
 
+// Packed for the products: panels of 16 outputs. A panel is its codes, then its scales [inner / run][16], then its minima
+// likewise, each as halves where these are exact and in fp32 elsewhere. Codes of eight bits lie as [inner / 4][16][4], less
+// their offset and plus 128; codes below 16 as [inner / 8][16][4], k to k + 3 in the low nibbles and the next four in the
+// high ones. Codes of 16 outputs by four k are then one vector of bytes, as the integer products of CPUs take them.
+
+/// Bytes of a panel; `inner` is a multiple of 32.
+size_t meander_bytes_of_panel(const meander_block_layout *layout, size_t inner);
+/// Writes row `output` of a packed weight.
+void meander_pack_block_row(
+    void *weight, const meander_block_layout *layout, size_t inner, size_t output, const uint8_t *codes,
+    const float *scales, const float *minima);
+/// The values of row `output`.
+void meander_unpack_block_row(
+    const void *weight, const meander_block_layout *layout, size_t inner, size_t output, float *row);
+
+/// Numbers of an activation that share a scale.
+#define MEANDER_ACTIVATION_BLOCK 32
+
+/// 32 activations, rounded to eight bits: value = scale · code.
+typedef struct {
+  int8_t codes[MEANDER_ACTIVATION_BLOCK];
+  float scale;
+  /// For each run of the weight (its scales' 16 or 32 numbers): what the sum of products of codes begins with, since the
+  /// weight's codes are stored with an offset; and scale · Σ codes, which the minimum is multiplied with.
+  int32_t start[2];
+  float sum[2];
+  int32_t unused[3];
+} meander_activations;
+
+/// Rounds rows of activations for a weight of this layout: scale = max |x| / 127, codes to the nearest, ties to even.
+typedef struct {
+  const float *x;
+  size_t x_stride;
+  meander_activations *y;
+  /// In records.
+  size_t y_stride;
+  size_t columns;
+  meander_block_layout layout;
+} meander_activation_rounding;
+
+/// y[t, o] = (adding ? y[t, o] : 0) + (Σ_run (scale_o · scale_t · Σ_k code·code + minimum_o · sum_t) + bias[o]), runs ascending.
+typedef struct {
+  const meander_activations *x;
+  size_t x_stride;
+  const void *weight;
+  meander_block_layout layout;
+  bool adding;
+  const float *_Nullable bias;
+  float *y;
+  size_t y_stride;
+  size_t inner, outputs;
+} meander_block_product;
+
 #pragma clang assume_nonnull end
 
 #endif

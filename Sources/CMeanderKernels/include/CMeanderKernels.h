@@ -24,6 +24,7 @@
 
 /// y[t, o] = (adding ? y[t, o] : 0) + (Σ_k x[t, k]·w[o, k] + bias[o]), k ascending.
 /// The weight is fp32 [panel][inner][16], or bf16 [panel][inner / 2][16][2] (an odd inner dimension padded by zeros).
+/// Where there are `blocks`, it is a packed weight of that layout instead (CMeanderBlocks.h), whose values are taken.
 /// Where `x_is_pairs`, x holds words of two bf16 each, the even k low, and `x_stride` counts words.
 typedef struct {
   const float *x;
@@ -31,6 +32,7 @@ typedef struct {
   bool x_is_pairs;
   const void *weight;
   bool is_bf16;
+  const meander_block_layout *_Nullable blocks;
   bool adding;
   const float *_Nullable bias;
   float *y;
@@ -156,6 +158,9 @@ typedef struct {
   bool for_tests;
   bool (*is_supported)(void);
   void (*product)(const meander_product *job, size_t first_row, size_t end_row, size_t first_panel, size_t end_panel);
+  void (*round_activations)(const meander_activation_rounding *job, size_t first_row, size_t end_row);
+  void (*block_product)(
+      const meander_block_product *job, size_t first_row, size_t end_row, size_t first_panel, size_t end_panel);
   /// Where the table multiplies pairs of bf16 at once: rounds each row of `a` to words of two, for the product.
   void (*_Nullable round_to_pairs)(const meander_elementwise *job, size_t first_row, size_t end_row);
   void (*round_to_bf16)(const meander_elementwise *job, size_t first_row, size_t end_row);

@@ -23,7 +23,7 @@
 typedef struct {
   size_t row, panel, from, to;
   float *sums;
-  // bf16 weights of this place in fp32, [panel][k][16], where many rows share the work of widening them.
+  // bf16 weights of this place in fp32, [panel][k][16], where many rows share the work of widening them; blocks always.
   const float *widened;
 } NAME(place);
 
@@ -167,8 +167,14 @@ INLINE size_t NAME(next_rows)(size_t left) {
   return (left + 1) / 2;
 }
 
-// bf16 weights of `panels` panels from k = `from` to `to` (an odd end: one column more) as [panel][k - from][16].
+// Weights of `panels` panels from k = `from` to `to` (bf16 and an odd end: one column more) as [panel][k - from][16].
 INLINE void NAME(widen)(const meander_product *job, NAME(place) at, size_t panels, float *to) {
+  if (job->blocks) {
+    for (size_t panel = 0; panel < panels; panel++)
+      NAME(widen_blocks)(
+          job->weight, job->blocks, job->inner, at.panel + panel, at.from, at.to, to + panel * INNER_BLOCK * MEANDER_BLOCK);
+    return;
+  }
   const size_t panel_stride = (job->inner + 1) / 2 * MEANDER_BLOCK;
   for (size_t panel = 0; panel < panels; panel++) {
     const float *pairs = (const float *)job->weight + (at.panel + panel) * panel_stride + at.from / 2 * MEANDER_BLOCK;
@@ -185,7 +191,7 @@ INLINE void NAME(widen)(const meander_product *job, NAME(place) at, size_t panel
 static void NAME(row_block)(const meander_product *job, size_t first_row, size_t end_row, size_t panel, size_t panels) {
   float sums[ROW_BLOCK * TILE_PANELS * MEANDER_BLOCK];
   float widened[TILE_PANELS * INNER_BLOCK * MEANDER_BLOCK];
-  const bool widens = job->is_bf16 && !job->x_is_pairs && end_row - first_row > 2 * TILE_ROWS;
+  const bool widens = job->blocks || (job->is_bf16 && !job->x_is_pairs && end_row - first_row > 2 * TILE_ROWS);
   size_t from = 0;
   do {
     size_t to = job->inner - from > INNER_BLOCK ? from + INNER_BLOCK : job->inner, rows;
@@ -225,7 +231,7 @@ static void NAME(few_rows)(const meander_product *job, size_t row, size_t rows, 
 
 static void NAME(product)(
     const meander_product *job, size_t first_row, size_t end_row, size_t first_panel, size_t end_panel) {
-  if (end_row - first_row <= 3) {
+  if (end_row - first_row <= 3 && !job->blocks) {
     if (end_row > first_row) NAME(few_rows)(job, first_row, end_row - first_row, first_panel, end_panel);
     return;
   }

@@ -1,5 +1,6 @@
 // One whole vector table: LANES and TABLE, TABLE_NAME, TABLE_FOR_TESTS and TABLE_SUPPORTED are defined by the
-// includer, and PAIR_DOT(sum, x, w) where the table multiplies words of two bf16 at once.
+// includer, and PAIR_DOT(sum, x, w) where the table multiplies words of two bf16 at once; DOT_NIBBLES and DOT_BYTES where it
+// has better ways to multiply bytes than packed_blocks.h.
 
 #include "vector.h"
 
@@ -13,8 +14,10 @@
 #include "layer_norm.h"
 #include "linear_scan.h"
 #include "lstm.h"
+#include "packed_blocks.h"
 #include "product.h"
 #include "rotation.h"
+#include "block_product.h"
 #include "scan.h"
 
 #include "training.h"
@@ -26,6 +29,8 @@ const meander_table NAME(meander_table) = {
     .for_tests = TABLE_FOR_TESTS,
     .is_supported = NAME(supported),
     .product = NAME(product),
+    .round_activations = NAME(round_activations),
+    .block_product = NAME(block_product),
 #ifdef PAIR_DOT
     .round_to_pairs = NAME(round_to_pairs),
 #endif
