@@ -56,7 +56,7 @@ let package = Package(
     shippedModel("reader", files: ["config.json", "model.safetensors"]),
     shippedModel("tiny", files: ["README.md", "config.json", "log.jsonl.gz", "model.safetensors"]),
     .target(
-      name: "MeanderModels", dependencies: ["MeanderErrors", "MeanderFiles", "MeanderKernels"], swiftSettings: settings),
+      name: "MeanderModels", dependencies: ["CMeanderKernels", "MeanderErrors", "MeanderFiles", "MeanderKernels"], swiftSettings: settings),
     .target(
       name: "Meander",
       dependencies: ["MeanderErrors", "MeanderFiles", "MeanderKernels", "MeanderModels", "MeanderText", logging],

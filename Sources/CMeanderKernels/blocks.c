@@ -8,7 +8,7 @@
 // A product and a sum that are rounded each by itself, on every CPU.
 #pragma STDC FP_CONTRACT OFF
 
-meander_block_layout meander_layout_of_blocks(meander_block_kind kind) {
+const meander_block_layout *meander_layout_of_blocks(meander_block_kind kind) {
   static const meander_block_layout layouts[] = {
       // count, bytes, run, offset, minimum, nibble, halves
       [meander_q4_0] = {32, 18, 32, 8, false, true, true},
@@ -24,7 +24,7 @@ meander_block_layout meander_layout_of_blocks(meander_block_kind kind) {
       [meander_iq4_nl] = {32, 18, 32, 128, false, false, true},
       [meander_iq4_xs] = {256, 136, 32, 128, false, false, false},
   };
-  return layouts[kind];
+  return &layouts[kind];
 }
 
 static float half_at(const uint8_t *bytes) { return float_of_half((uint32_t)bytes[0] | (uint32_t)bytes[1] << 8); }
@@ -151,7 +151,7 @@ static void decode_block(meander_block_kind kind, const uint8_t *block, uint8_t 
 
 void meander_decode_blocks(
     meander_block_kind kind, const void *bytes, size_t blocks, uint8_t *codes, float *scales, float *minima) {
-  const meander_block_layout layout = meander_layout_of_blocks(kind);
+  const meander_block_layout layout = *meander_layout_of_blocks(kind);
   const size_t runs = layout.count / layout.run;
   if (!layout.has_minimum) memset(minima, 0, blocks * runs * sizeof *minima);
   for (size_t i = 0; i < blocks; i++)
@@ -161,7 +161,7 @@ void meander_decode_blocks(
 }
 
 void meander_widen_blocks(meander_block_kind kind, const void *bytes, size_t blocks, float *values) {
-  const meander_block_layout layout = meander_layout_of_blocks(kind);
+  const meander_block_layout layout = *meander_layout_of_blocks(kind);
   const size_t runs = layout.count / layout.run;
   uint8_t codes[MEANDER_LARGEST_BLOCK];
   float scales[MEANDER_LARGEST_BLOCK / MEANDER_SHORTEST_RUN], minima[MEANDER_LARGEST_BLOCK / MEANDER_SHORTEST_RUN];

@@ -29,6 +29,8 @@ static inline float float_of_half(uint32_t half) {
   return value;
 }
 
+static inline void put_half(void *to, uint16_t half) { memcpy(to, &half, sizeof half); }
+
 static inline float packed_scale(const uint8_t *from, const meander_block_layout *layout, size_t index) {
   float value;
   uint16_t half;

@@ -10,6 +10,8 @@ struct GenerationFile {
   private(set) var endTokens: Set<Int32> = []
 
   init(_ files: ModelFiles) throws {
+    // Of a GGUF file the tokenizer knows the end tokens, and nothing is said about sampling.
+    guard try files.gguf() == nil else { return }
     if let file = try files.file("config.json") {
       endTokens = try Self.ends(in: JSON.parse(file), path: file.path)
     }

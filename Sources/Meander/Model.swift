@@ -25,6 +25,9 @@ public final class Model: Sendable {
   /// Tokens that end a generation.
   public let endTokens: Set<Int32>
 
+  /// How the files write a conversation; what is wrong with it matters to who asks for it.
+  let chat: Result<ChatTemplate?, any Error>
+
   package let language: LanguageModel
   package let kernels: Kernels
   /// Scratch memory, which the job whose turn it is uses alone.
@@ -40,6 +43,7 @@ public final class Model: Sendable {
     missingTokenizer = model.missingTokenizer
     generationDefaults = model.generationDefaults
     endTokens = model.endTokens
+    chat = model.chat
     self.language = language
     kernels = model.kernels
     workspace = model.workspace
@@ -65,6 +69,7 @@ public final class Model: Sendable {
     self.tokenizer = tokenizer
     generationDefaults = generation.sampling
     endTokens = generation.endTokens.isEmpty ? tokenizer.endOfText : generation.endTokens
+    chat = Result { try ChatTemplate(files, tokenizer) }
     self.language = language
     kernels = Kernels(table: engine.table, team: engine.team, compute: compute)
     self.workspace = workspace
@@ -82,14 +87,15 @@ extension Model {
   /// - Parameters:
   ///   - nameOrPath: a shipped model's name, a path, or a hub name.
   ///   - engine: where the model computes; its memory limit counts the packed weights.
-  ///   - compute: `.fp32` (the same bits on every CPU) or `.bf16` (products in bfloat16 with fp32 sums: about
-  ///     half the memory and the time of decoding).
+  ///   - compute: `.fp32` (the same bits on every CPU), `.bf16` (products in bfloat16 with fp32 sums: about
+  ///     half the memory and the time of decoding), or `.int8` (products of quantised weights by activations rounded
+  ///     to 8 bits, the same bits on every CPU). Left out: `.int8` for a model with quantised weights, else `.fp32`.
   ///   - context: how much of the past attention keeps; a recurrent state has no use for it.
   ///   - mitigations: how its states evolve other than it was trained; see `mitigated(by:)`.
   /// - Throws: `notFound` with the ways to name a model, `badData` for files that do not hold one (all
   ///   missing, unexpected and mis-shaped tensors at once), `limit` before the memory limit would be passed.
   public static func load(
-    _ nameOrPath: String, engine: Engine, compute: Compute = .fp32, context: ContextBound = .standard,
+    _ nameOrPath: String, engine: Engine, compute: Compute? = nil, context: ContextBound = .standard,
     mitigations: [Mitigation] = []
   ) async throws -> Model {
     let model = try await engine.perform { isCancelled -> Model? in
@@ -101,7 +107,7 @@ extension Model {
       let workspace = language.workspace(maximumTokens: Session.chunk)
       let scratch = try engine.reserve(workspace.byteCount, for: "the working memory of \(files.name)")
       return try Model(
-        files: files, engine: engine, compute: compute, language: language, workspace: workspace,
+        files: files, engine: engine, compute: language.compute, language: language, workspace: workspace,
         reservations: [weights, scratch])
     }
     return mitigations.isEmpty ? model : try model.mitigated(by: mitigations)

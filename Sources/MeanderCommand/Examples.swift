@@ -32,6 +32,19 @@ enum Examples {
       .init(purpose: "draw instead of taking the likeliest", line: "meander run -p 'The ' -n 40 --temp 0.8 --seed 7"),
       .init(purpose: "continue a file, for a program", line: "meander run --json -n 10 < notes.txt"),
     ],
+    "chat": [
+      .init(
+        purpose: "two questions, and a template for a model that has none",
+        line: "meander chat --template chat.jinja -n 16 < notes.txt"),
+      .init(
+        purpose: "what the model is told first", line: "meander chat --template chat.jinja --system 'Be brief.' -n 16 --json < notes.txt"),
+    ],
+    "quantize": [
+      .init(purpose: "eight bits a number", line: "meander quantize model --type q8_0 -o model.gguf"),
+      .init(
+        purpose: "a file of another type out of one", line: "meander quantize model --type f32 -o full.gguf && "
+          + "meander quantize full.gguf --type bf16 -o half.gguf"),
+    ],
     "show": [.init(purpose: "what a state holds", line: "meander state show notes.state")],
     "diff": [.init(purpose: "how far two states lie apart", line: "meander state diff a.state b.state")],
     "inspect": [

@@ -10,6 +10,7 @@ struct MeanderCommand: AsyncParsableCommand {
     StreamCommand.self,
     AskCommand.self,
     RunCommand.self,
+    ChatCommand.self,
     StateCommand.self,
     InspectCommand.self,
     LogitsCommand.self,
@@ -18,6 +19,7 @@ struct MeanderCommand: AsyncParsableCommand {
     CalibrateCommand.self,
     LabCommand.self,
     MineCommand.self,
+    QuantizeCommand.self,
     PlotCommand.self,
     BenchCommand.self,
   ]

@@ -48,8 +48,9 @@ package enum ElementType: String, Sendable, CaseIterable {
     }
   }
 
+  // Safe, here and below: a constant of the program.
   /// Numbers that are stored together: 1 but for blocks.
-  package var blockCount: Int { blocks.map { meander_layout_of_blocks($0).count } ?? 1 }
+  package var blockCount: Int { blocks.map { meander_layout_of_blocks($0).pointee.count } ?? 1 }
 
   /// Bytes of one element, or of one block of them.
   package var byteCount: Int {
@@ -57,7 +58,7 @@ package enum ElementType: String, Sendable, CaseIterable {
     case .f64, .i64, .u64: 8
     case .f32, .i32, .u32: 4
     case .f16, .bf16, .i16, .u16: 2
-    default: blocks.map { meander_layout_of_blocks($0).byte_count } ?? 1
+    default: blocks.map { meander_layout_of_blocks($0).pointee.byte_count } ?? 1
     }
   }
 }
@@ -90,6 +91,13 @@ package struct TensorEntry: Sendable, Hashable {
     self.type = type
     self.shape = shape
     self.count = count
+  }
+
+  /// The same by another name.
+  func named(_ name: String) -> TensorEntry { TensorEntry(name, self) }
+
+  private init(_ name: String, _ other: TensorEntry) {
+    (self.name, type, shape, count) = (name, other.type, other.shape, other.count)
   }
 
   package var byteCount: Int { count / type.blockCount * type.byteCount }

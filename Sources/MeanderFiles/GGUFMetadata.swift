@@ -4,17 +4,21 @@ import MeanderErrors
 package struct GGUFMetadata: Sendable {
   private let bytes: FileBytes
   private var values: [String: GGUFValue] = [:]
+  /// Where in the file each value stands, its type before it; in the file's order.
+  private var places: [(key: String, range: Range<Int>)] = []
 
   init(_ reader: inout GGUFReader, count: Int, _ bytes: FileBytes) throws {
     self.bytes = bytes
     for _ in 0..<count {
       let start = reader.place
       let key = try reader.text("a key")
+      let place = reader.place
       let kind = try reader.number(UInt32.self, "the type of '\(key)'")
       let value = try GGUFValue(&reader, kind: kind, key, bytes)
       guard values.updateValue(value, forKey: key) == nil else {
         throw reader.damaged("the key '\(key)' stands twice", at: start)
       }
+      places.append((key, place..<reader.place))
     }
   }
 
@@ -26,6 +30,11 @@ package struct GGUFMetadata: Sendable {
 
   /// The texts among the values.
   package var texts: [String: String] { values.compactMapValues(\.text) }
+
+  /// Everything as it stands, for another file to say the same.
+  package var copied: [(key: String, value: GGUFWriter.Value)] {
+    places.map { ($0.key, .copied(bytes.copy($0.range))) }
+  }
 
   /// An error that names `key` of this file.
   package func failure(_ key: String, _ what: String, _ code: MeanderError.Code = .badData) -> MeanderError {

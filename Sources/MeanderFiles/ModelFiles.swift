@@ -27,7 +27,7 @@ package struct ModelFiles: Sendable {
     self.place = place
   }
 
-  private static let weightExtensions = ["safetensors", "bin", "pth", "pt"]
+  private static let weightExtensions = ["safetensors", "gguf", "bin", "pth", "pt"]
 
   /// Finds a model: an existing path first, then a shipped model's name, then a hub name (`org/name`) in the
   /// local hub cache (`$HF_HUB_CACHE`, `$HF_HOME/hub`, `$XDG_CACHE_HOME/huggingface/hub`,
@@ -87,6 +87,15 @@ package struct ModelFiles: Sendable {
       throw MeanderError(.badData, "the model has no file \(name)", at: self.name)
     }
     return bytes
+  }
+
+  /// The GGUF file that is the whole model: the one that was named, or the only one of a folder without `config.json`; nil
+  /// where the model is in other files. O(the file's header).
+  package func gguf() throws -> GGUFFile? {
+    if let weightFile { return weightFile.hasSuffix(".gguf") ? try GGUFFile(requiredFile(weightFile)) : nil }
+    let candidates = fileNames.filter { $0.hasSuffix(".gguf") }
+    guard candidates.count == 1, !fileNames.contains("config.json") else { return nil }
+    return try GGUFFile(requiredFile(candidates[0]))
   }
 
   /// The names of the model's files, sorted; folders inside are left out.

@@ -10,6 +10,8 @@ struct StoredTensor: Sendable {
   let offset: Int
   /// Distance in elements between neighbors of each dimension; nil where the elements lie in row-major order.
   let strides: [Int]?
+  /// How what is asked for is made of what is stored.
+  var arrangement = TensorArrangement.asStored
 
   var place: String { "\(bytes.path), tensor \(entry.name)" }
 
@@ -24,6 +26,7 @@ struct StoredTensor: Sendable {
     guard range.lowerBound.isMultiple(of: block), range.upperBound.isMultiple(of: block) else {
       throw MeanderError(.badRequest, "elements \(range) cut a block of \(block)", at: place)
     }
+    if case .rotaryPairs(let heads) = arrangement { return try inTurns(range, heads, body) }
     if let strides {
       // Safe: an array's own bytes, read inside the call.
       return try gathered(range, strides).withUnsafeBytes(body)
@@ -35,6 +38,34 @@ struct StoredTensor: Sendable {
     ) {
       try $0.withUnsafeBytes(body)
     }
+  }
+
+  /// The same where the halves of each head's rows are stored in turns. Ranges are whole rows, or lie in one.
+  private func inTurns<Result>(
+    _ range: Range<Int>, _ heads: Int, _ body: (UnsafeRawBufferPointer) throws -> Result
+  ) throws -> Result {
+    let columns = entry.shape.count > 1 ? entry.shape[entry.shape.count - 1] : 1
+    let (block, width) = (entry.type.blockCount, entry.type.byteCount)
+    let half = entry.count / columns / heads / 2
+    /// Where element `index` of the row order that is asked for is stored.
+    func place(_ index: Int) -> Int {
+      let (row, column) = index.quotientAndRemainder(dividingBy: columns)
+      let (head, rest) = row.quotientAndRemainder(dividingBy: 2 * half)
+      let (part, pair) = rest.quotientAndRemainder(dividingBy: half)
+      return offset + ((head * 2 * half + 2 * pair + part) * columns + column) / block * width
+    }
+    let starts = range.isEmpty ? [] : Array(stride(from: range.lowerBound, to: range.upperBound, by: columns))
+    guard starts.count != 1 else {
+      let start = place(range.lowerBound)
+      // Safe: a row's elements, or some of them; the tensor's bytes lie within the file.
+      return try bytes.withBytes(start..<start + range.count / block * width) { try $0.withUnsafeBytes(body) }
+    }
+    guard starts.allSatisfy({ $0.isMultiple(of: columns) }), range.upperBound.isMultiple(of: columns) else {
+      throw MeanderError(.badRequest, "elements \(range) are no whole rows of \(columns)", at: self.place)
+    }
+    let gathered = starts.flatMap { bytes.copy(place($0)..<place($0) + columns / block * width) }
+    // Safe: an array's own bytes, read inside the call.
+    return try gathered.withUnsafeBytes(body)
   }
 
   /// The bytes of elements `range` of a tensor that is not row-major, copied into row-major order.
@@ -63,4 +94,13 @@ struct StoredTensor: Sendable {
     }
     return output
   }
+}
+
+/// How a tensor's numbers are made of what is stored, where a file keeps them another way than its model is told of.
+package enum TensorArrangement: Sendable, Equatable {
+  case asStored
+  /// Rows of each head in pairs, first half and second half in turns, as rotary positions of neighbours want them.
+  case rotaryPairs(heads: Int)
+  /// The logarithm of what is stored less its sign.
+  case logarithmOfNegative
 }

@@ -10,7 +10,7 @@ extension TensorStore {
       if let bytes = try files.file(name) { return try open(bytes) }
       if let index = try files.file(name + ".index.json") { return try open(shardsOf: index, files) }
     }
-    for suffix in [".safetensors", ".pth", ".bin", ".pt"] {
+    for suffix in [".safetensors", ".gguf", ".pth", ".bin", ".pt"] {
       let candidates = files.fileNames.filter { $0.hasSuffix(suffix) }
       if candidates.count == 1 { return try open(try files.requiredFile(candidates[0])) }
       if candidates.count > 1 {

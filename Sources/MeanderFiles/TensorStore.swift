@@ -1,3 +1,4 @@
+import Glibc
 import MeanderErrors
 
 /// All tensors of a model, from one file or several. Nothing is read before it is asked for, and any number
@@ -60,6 +61,13 @@ package final class TensorStore: Sendable {
           .badData, "\(tensor.entry.type.rawValue) where numbers were expected", at: tensor.place)
       }
     }
+    guard tensor.arrangement == .logarithmOfNegative else { return }
+    for index in values.indices {
+      guard values[index] < 0 else {
+        throw MeanderError(.badData, "\(values[index]) where all numbers are below zero", at: tensor.place)
+      }
+      values[index] = Float(log(-Double(values[index])))
+    }
   }
 
   /// All elements of `name`, widened to fp32.
@@ -97,6 +105,40 @@ package final class TensorStore: Sendable {
   package func bytes(_ name: String) throws -> [UInt8] {
     let tensor = try tensor(name)
     return try tensor.withElements(0..<tensor.entry.count) { [UInt8]($0) }
+  }
+
+  /// The stored bytes of elements `range` of `name`, whole blocks of it, into `bytes`, which is resized.
+  package func bytes(_ name: String, _ range: Range<Int>, into bytes: inout [UInt8]) throws {
+    try tensor(name).withElements(range) { source in
+      if bytes.count != source.count { bytes = [UInt8](repeating: 0, count: source.count) }
+      // Safe: as many bytes are copied as both sides have.
+      bytes.withUnsafeMutableBytes { $0.copyMemory(from: source) }
+    }
+  }
+
+  /// The same file, whose tensors go by other names: of each that `rename` knows, its name, shape and arrangement. A shape of
+  /// another size than the stored one leaves it as it is, to be found mis-shaped.
+  package func renamed(
+    _ rename: (TensorEntry) throws -> (name: String, shape: [Int], arrangement: TensorArrangement)?
+  ) rethrows -> TensorStore {
+    var result: [String: StoredTensor] = [:]
+    for tensor in tensors.values {
+      let known = try rename(tensor.entry)
+      var entry = tensor.entry
+      if let known {
+        let reshaped = TensorEntry(name: known.name, type: entry.type, shape: known.shape)
+        entry = reshaped.flatMap { $0.count == entry.count ? $0 : nil }
+          ?? entry.named(known.name)
+      }
+      var moved = StoredTensor(entry: entry, bytes: tensor.bytes, offset: tensor.offset, strides: tensor.strides)
+      moved.arrangement = known?.arrangement ?? .asStored
+      result[entry.name] = moved
+    }
+    return TensorStore(result, files: files, metadata: metadata, path: path)
+  }
+
+  private init(_ tensors: [String: StoredTensor], files: [FileBytes], metadata: [String: String], path: String) {
+    (self.tensors, self.files, self.metadata, self.path) = (tensors, files, metadata, path)
   }
 
   /// Gives back the pages that were read; call it once the weights are packed.

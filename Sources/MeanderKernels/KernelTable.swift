@@ -8,6 +8,9 @@ public enum Compute: String, Sendable, CaseIterable {
   case fp32
   /// Where the weight is stored as bf16, activations are rounded to bf16 for the product; sums stay fp32.
   case bf16
+  /// Where the weight is stored in quantised blocks, activations are rounded to 8 bits, 32 of them by one scale, and products
+  /// of the codes are integers; everything else in fp32.
+  case int8
 }
 
 /// One instruction table: how a CPU does each operation. In fp32 all tables give the same bits.

@@ -39,23 +39,12 @@ package final class LanguageModel: Sendable {
   ///   - memoryLimit: bytes that the packed weights must not pass; held against the file before anything is allocated.
   ///   - context: how much of the past attention layers keep.
   package static func load(
-    _ files: ModelFiles, table: KernelTable, compute: Compute, memoryLimit: Int? = nil, context: ContextBound = .standard
+    _ files: ModelFiles, table: KernelTable, compute: Compute?, memoryLimit: Int? = nil, context: ContextBound = .standard
   ) throws -> LanguageModel {
-    let configurationFile = try files.file("config.json")
-    let opened = configurationFile == nil ? try TensorStore.open(files) : nil
-    let json = try configurationFile.map { try JSON.parse($0) } ?? opened.flatMap { Registry.configuration(of: $0) }
-    guard let json else {
-      throw MeanderError(
-        .notFound, "has no config.json", at: files.name, remedy: "Name a folder that holds config.json and the weights.")
-    }
-    let path = configurationFile?.path ?? files.name
-    let type = try Registry.architecture(for: json, file: path)
-    var configuration = try Configuration(json, file: path)
-    let architecture = try type.init(&configuration)
-    try configuration.finish()
-    let store = try opened ?? TensorStore.open(files)
+    let (type, architecture, store) = try open(files)
+    let compute = compute ?? (store.entries.values.contains { $0.type.blocks != nil } ? .int8 : .fp32)
     if let memoryLimit {
-      let needed = store.entries.values.reduce(0) { $0 + $1.count * (compute == .bf16 || $1.type == .bf16 ? 2 : 4) }
+      let needed = store.entries.values.reduce(0) { $0 + packedByteCount(of: $1, compute) }
       guard needed <= memoryLimit else {
         throw MeanderError(
           .limit, "the weights take \(needed) bytes, and \(memoryLimit) are allowed", at: files.name,
@@ -68,6 +57,44 @@ package final class LanguageModel: Sendable {
     return LanguageModel(
       type: type, architecture: architecture, blocks: built.model, reader: built.reader, store: store, files: files,
       table: table, compute: compute)
+  }
+
+  /// What a tensor takes once it is packed, about.
+  private static func packedByteCount(of entry: TensorEntry, _ compute: Compute) -> Int {
+    if compute == .bf16 || entry.type == .bf16 { return 2 * entry.count }
+    guard let blocks = entry.type.blocks, let inner = entry.shape.last else { return 4 * entry.count }
+    let element = PackedMatrix.Element.blocks(blocks)
+    return PackedMatrix.byteCount(outputs: entry.count / max(1, inner), inner: inner, element: element) ?? Int.max / 64
+  }
+
+  /// The architecture and the weights that it names: of `config.json` and the files beside it, or of a GGUF file, which holds
+  /// both.
+  static func open(
+    _ files: ModelFiles
+  ) throws -> (any Architecture.Type, any Architecture, TensorStore) {
+    let (json, file, store): (JSON, String, TensorStore)
+    if let gguf = try files.gguf() {
+      (json, store) = try gguf.model()
+      file = gguf.path
+    } else {
+      // Without one, the tensors themselves may tell what they are.
+      let configurationFile = try files.file("config.json")
+      let opened = configurationFile == nil ? try TensorStore.open(files) : nil
+      let found = try configurationFile.map { try JSON.parse($0) } ?? opened.flatMap { Registry.configuration(of: $0) }
+      guard let found else {
+        throw MeanderError(
+          .notFound, "has no config.json", at: files.name,
+          remedy: "Name a folder that holds config.json and the weights, or a GGUF file.")
+      }
+      json = found
+      file = configurationFile?.path ?? files.name
+      store = try opened ?? TensorStore.open(files)
+    }
+    let type = try Registry.architecture(for: json, file: file)
+    var configuration = try Configuration(json, file: file)
+    let architecture = try type.init(&configuration)
+    try configuration.finish()
+    return (type, architecture, store)
   }
 
   private init(

@@ -31,6 +31,14 @@ package enum Registry {
     Qwen3.self,
   ]
 
+  /// Every architecture that GGUF files are read of, by their names for things: one file and one line here.
+  package static let ggufArchitectures: [GGUFArchitecture] = [
+    .mamba2,
+    .llama,
+    .qwen2,
+    .qwen3,
+  ]
+
   /// Every mitigation: one file and one line here.
   package static let mitigations: [any MitigationMethod.Type] = [
     RetentionInsertion.self,

@@ -1,3 +1,4 @@
+import CMeanderKernels
 import MeanderErrors
 import MeanderFiles
 import MeanderKernels
@@ -144,12 +145,17 @@ package final class WeightReader {
         PackedMatrix(sources, table: table), bias: picked, sources: sources,
         biasSources: biases.map { biases in ranges.map { biases.columns($0) } } ?? [])
     case .store(let store):
-      let packed = try PackedMatrix(outputs: order.count, inner: inner, element: element(of: name), table: table) {
-        output, values in
-        let start = order[output] * inner
-        try store.floats(name, start..<start + inner, into: &values)
-        digest.add(values)
-        release(store, after: inner)
+      let packed: PackedMatrix
+      if compute != .bf16, let blocks = types[name]?.blocks {
+        packed = try packedBlocks(name, blocks, order, inner, store)
+      } else {
+        packed = try PackedMatrix(outputs: order.count, inner: inner, element: element(of: name), table: table) {
+          output, values in
+          let start = order[output] * inner
+          try store.floats(name, start..<start + inner, into: &values)
+          digest.add(values)
+          release(store, after: inner)
+        }
       }
       byteCount += packed.byteCount
       return Weight(packed, bias: picked)
@@ -164,6 +170,20 @@ package final class WeightReader {
       return PackedMatrix(outputs: 0, inner: inner, element: .fp32, table: table) { _, _ in }
     }
     return PackedMatrix(outputs: outputs, inner: inner, element: element(of: name), table: table, row: row)
+  }
+
+  /// Rows of a weight in quantised blocks, which stay as they are. The fingerprint takes their values, as it does of others.
+  private func packedBlocks(
+    _ name: String, _ blocks: meander_block_kind, _ order: [Int], _ inner: Int, _ store: TensorStore
+  ) throws -> PackedMatrix {
+    var values: [Float] = []
+    return try PackedMatrix(outputs: order.count, inner: inner, blocks: blocks) { output, bytes in
+      let range = order[output] * inner..<(order[output] + 1) * inner
+      try store.bytes(name, range, into: &bytes)
+      try store.floats(name, range, into: &values)
+      digest.add(values)
+      release(store, after: inner)
+    }
   }
 
   /// Gives back the file's pages every few megabytes: a file and its packed copy would together take twice the memory.

@@ -40,6 +40,9 @@ import Testing
          "num_heads": 2, "head_dim": 16, "n_groups": 1, "tie_word_embeddings": true}, "data": [{"source": "strided", "path": "app.log"}],
          "batch": 2, "length": 32, "steps": 12, "output": "run"}
         """.utf8))
+    try scratch.write(
+      "chat.jinja",
+      Array("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}".utf8))
     try scratch.write("ids.json", Array("[1, 2, 3, 4, 5, 6, 7, 8]".utf8))
     try scratch.write("log.jsonl", Array(#"{"step": 1, "loss": 5.5}"#.utf8))
     try scratch.write("report.json", Array(#"{"results": [{"length": 1024, "accuracy": 0.9}]}"#.utf8))

@@ -5,8 +5,8 @@ import Testing
 /// same, so that nobody records by accident.
 @Suite struct HelpTests {
   static let commands: [[String]] = [
-    [], ["stream"], ["ask"], ["run"], ["state"], ["state", "show"], ["state", "diff"], ["inspect"], ["logits"],
-    ["tokenizer"], ["tokenizer", "encode"], ["tokenizer", "decode"], ["tokenizer", "train"], ["train"], ["mine"], ["calibrate"], ["lab"],
+    [], ["stream"], ["ask"], ["run"], ["chat"], ["state"], ["state", "show"], ["state", "diff"], ["inspect"], ["logits"],
+    ["tokenizer"], ["tokenizer", "encode"], ["tokenizer", "decode"], ["tokenizer", "train"], ["train"], ["mine"], ["quantize"], ["calibrate"], ["lab"],
     ["lab", "passkey"], ["lab", "perplexity"], ["lab", "collapse"], ["lab", "recall"], ["lab", "remembrance"], ["lab", "check"],
     ["lab", "log"], ["lab", "capacity"], ["plot"], ["bench"],
   ]

@@ -49,7 +49,8 @@ typedef struct {
   bool scales_are_halves;
 } meander_block_layout;
 
-meander_block_layout meander_layout_of_blocks(meander_block_kind kind);
+/// A constant of the program.
+const meander_block_layout *meander_layout_of_blocks(meander_block_kind kind);
 
 /// The codes of `blocks` blocks, a byte each, and the scale and minimum of each run; minima are zero where there are none.
 void meander_decode_blocks(
@@ -57,6 +58,9 @@ void meander_decode_blocks(
 
 /// The values of `blocks` blocks.
 void meander_widen_blocks(meander_block_kind kind, const void *bytes, size_t blocks, float *values);
+
+/// Rounds values to `blocks` blocks: Q8_0, Q4_0 and Q4_K alone, false for the others. Values must be finite.
+bool meander_encode_blocks(meander_block_kind kind, const float *values, size_t blocks, void *bytes);
 
 // Packed for the products: panels of 16 outputs. A panel is its codes, then its scales [inner / run][16], then its minima
 // likewise, each as halves where these are exact and in fp32 elsewhere. Codes of eight bits lie as [inner / 4][16][4], less

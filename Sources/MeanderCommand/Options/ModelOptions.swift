@@ -17,8 +17,13 @@ struct ModelOptions: ParsableArguments {
   @Option(name: [.short, .long], help: "How many threads compute (default: as many as this process may run on).")
   var threads: Int?
 
-  @Option(name: .long, help: "How products are computed: fp32 is the same to the bit on every CPU, bf16 is faster.")
-  var compute: ComputeOption = .fp32
+  @Option(
+    name: .long,
+    help: """
+      How products are computed: fp32 is the same to the bit on every CPU, bf16 is faster, int8 takes quantised weights by \
+      activations of 8 bits (default: int8 for a quantised model, else fp32).
+      """)
+  var compute: ComputeOption?
 
   @OptionGroup var context: ContextOptions
 
@@ -45,7 +50,7 @@ struct ModelOptions: ParsableArguments {
     let given = try mitigations?.values() ?? []
     let engine = try Engine(threads: threads, memoryLimit: memoryLimit)
     let model = try await Model.load(
-      name(), engine: engine, compute: compute.value, context: context.bound, mitigations: given)
+      name(), engine: engine, compute: compute?.value, context: context.bound, mitigations: given)
     if !given.isEmpty { Console.note("mitigations: \(model.mitigations.map(\.description).joined(separator: " "))") }
     return model
   }
@@ -70,6 +75,13 @@ struct MitigationOptions: ParsableArguments {
 enum ComputeOption: String, CaseIterable, ExpressibleByArgument {
   case fp32
   case bf16
+  case int8
 
-  var value: Compute { self == .fp32 ? .fp32 : .bf16 }
+  var value: Compute {
+    switch self {
+    case .fp32: .fp32
+    case .bf16: .bf16
+    case .int8: .int8
+    }
+  }
 }

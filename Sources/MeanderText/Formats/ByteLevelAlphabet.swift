@@ -20,6 +20,15 @@ enum ByteLevelAlphabet {
     return bytes
   }()
 
+  /// The id of each byte's piece; -1 where the vocabulary lacks it.
+  static func ids(in pieces: PieceTable) -> [Int32] {
+    scalars.map { scalar in
+      var spelled: [UInt8] = []
+      appendScalar(scalar, to: &spelled)
+      return pieces.id(of: spelled) ?? -1
+    }
+  }
+
   /// The bytes that `piece` spells; nil if a scalar of it stands for none.
   static func bytes(of piece: some Collection<UInt8>) -> [UInt8]? {
     let text = Array(piece)

@@ -41,6 +41,12 @@ struct SentencePieceFile {
     guard !pieces.isEmpty else { throw damaged("it holds no pieces") }
   }
 
+  /// A vocabulary whose pieces merge by their scores, from another kind of file.
+  init(mergingPieces pieces: [Piece], addsPrefix: Bool, dropsExtraSpaces: Bool, path: String) {
+    (self.pieces, self.addsPrefix, self.dropsExtraSpaces, self.path) = (pieces, addsPrefix, dropsExtraSpaces, path)
+    modelType = 2
+  }
+
   private func damaged(_ what: String) -> MeanderError {
     MeanderError(.badData, what, at: path, remedy: "Fetch the tokenizer again.")
   }

@@ -140,11 +140,7 @@ struct TokenizerFile {
     let merges = MergeModel(merges: try mergeTable(model["merges"]?.array ?? [], pieces))
     let takesWholeWords = model["ignore_merges"]?.bool ?? false
     if splitting.isByteLevel {
-      let symbols = ByteLevelAlphabet.scalars.map { scalar in
-        var spelled: [UInt8] = []
-        appendScalar(scalar, to: &spelled)
-        return pieces.id(of: spelled) ?? -1
-      }
+      let symbols = ByteLevelAlphabet.ids(in: pieces)
       let whole = takesWholeWords ? wholeWords(vocabulary, pieces.count) : nil
       return Encoding(
         model: .byteLevel(ByteLevelModel(merges: merges, symbols: symbols, wholeWords: whole)), cutter: splitting.cutter

@@ -3,11 +3,17 @@ import MeanderFiles
 
 extension Tokenizer {
   /// Finds and reads a model's tokenizer: `tokenizer.json`, `tokenizer.model`, `rwkv_vocab*.txt`, in this
-  /// order; a model that has none, and whose vocabulary is the 256 bytes, speaks bytes.
+  /// order; a model that has none, and whose vocabulary is the 256 bytes, speaks bytes. A GGUF file holds its own.
   ///
   /// Throws `.badData` for a file that is damaged, `.unsupported` for one that asks for what is not
   /// understood, naming it.
   package static func load(_ files: ModelFiles) throws -> Tokenizer {
+    if let file = try files.gguf() {
+      if let tokenizer = try GGUFTokenizer(file) { return Tokenizer(try tokenizer.tokenizer()) }
+      let architecture = try file.metadata.text("general.architecture") ?? ""
+      if try file.metadata.integer("\(architecture).vocab_size") == 256 { return .bytes }
+      throw MeanderError(.notFound, "the file holds no tokenizer", at: file.path, remedy: "Give the model ids.")
+    }
     for name in files.fileNames.sorted(by: precedes) where isTokenizer(name) {
       guard let file = try files.file(name) else { continue }
       var parts = try parts(file, name)
