@@ -50,7 +50,9 @@ private struct Metadata {
       let text = row["text"]?.string ?? ""
       let ids = row["ids"]?.array?.compactMap { $0.integer.map { Int32($0) } }
       #expect(tokenizer.encode(text) == ids, "\(text.debugDescription)")
-      #expect(sameText(tokenizer.decode(tokenizer.encode(text)), text), "\(text.debugDescription)")
+      // The vocabulary has no token for the byte 1D.
+      let spelled = text.filter { $0 != "\u{1D}" }
+      #expect(sameText(tokenizer.decode(tokenizer.encode(text)), spelled), "\(text.debugDescription)")
     }
     #expect(tokenizer.encode("<|im_start|>user") == [1, 4093])
     #expect(tokenizer.endOfText == [2])
