@@ -37,7 +37,8 @@ enum Examples {
         purpose: "two questions, and a template for a model that has none",
         line: "meander chat --template chat.jinja -n 16 < notes.txt"),
       .init(
-        purpose: "what the model is told first", line: "meander chat --template chat.jinja --system 'Be brief.' -n 16 --json < notes.txt"),
+        purpose: "what the model is told first",
+        line: "meander chat --template chat.jinja --system 'Be brief.' -n 16 --json < notes.txt"),
     ],
     "quantize": [
       .init(purpose: "eight bits a number", line: "meander quantize model --type q8_0 -o model.gguf"),

@@ -84,9 +84,8 @@ package struct TensorEntry: Sendable, Hashable {
       guard !overflow else { return nil }
       bytes = product
     }
-    guard block == 1 || !shape.isEmpty, case let (count, overflow) = (bytes / type.byteCount).multipliedReportingOverflow(by: block),
-      !overflow
-    else { return nil }
+    let (count, overflow) = (bytes / type.byteCount).multipliedReportingOverflow(by: block)
+    guard block == 1 || !shape.isEmpty, !overflow else { return nil }
     self.name = name
     self.type = type
     self.shape = shape

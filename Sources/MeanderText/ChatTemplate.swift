@@ -3,8 +3,8 @@ import MeanderFiles
 
 /// How a model was taught to see a conversation: a Jinja template, as published models carry it.
 ///
-/// What templates use of Jinja is understood (Docs/Chat.md lists it); anything else is refused by name when it is met, never rendered
-/// another way.
+/// What templates use of Jinja is understood (Docs/Chat.md lists it); anything else is refused by name when it is met, never
+/// rendered another way.
 public struct ChatTemplate: Sendable {
   /// Who says what.
   public struct Message: Sendable, Hashable {

@@ -22,6 +22,12 @@ struct Harness {
     state = model.makeState()
   }
 
+  /// Another state of the same model, which has read nothing.
+  init(sharing other: Harness) {
+    (model, kernels, workspace) = (other.model, other.kernels, other.workspace)
+    state = model.makeState()
+  }
+
   /// Logits after each of `ids`, T × V, fed in pieces of the sizes of `cut` (the rest in one).
   func logits(_ ids: [Int32], cut: [Int] = [], form: RecurrenceForm = .scan) throws -> [Float] {
     var result: [Float] = []

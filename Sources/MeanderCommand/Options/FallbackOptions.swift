@@ -34,7 +34,7 @@ struct FallbackOptions: ParsableArguments {
   func reader(_ session: Session, _ options: ModelOptions) async throws -> FallbackReader? {
     guard let fallback else { return nil }
     let model = try await Model.load(
-      fallback, engine: session.model.engine, compute: options.compute.value, context: options.context.bound)
+      fallback, engine: session.model.engine, compute: options.compute?.value, context: options.context.bound)
     var rule = FallbackRule()
     if let fallbackBelow { rule.threshold = fallbackBelow }
     if let fallbackQuantile { rule.quantile = fallbackQuantile }

@@ -3,13 +3,17 @@ import MeanderFiles
 
 extension GGUFArchitecture {
   /// Llama, and Mistral, whose files call themselves so.
-  static let llama = GGUFArchitecture("llama", tensors: transformer(query: .queries, key: .keys), settings: { _ in nil }) { settings in
+  static let llama = GGUFArchitecture(
+    "llama", tensors: transformer(query: .queries, key: .keys), settings: { _ in nil }
+  ) { settings in
     try transformer(&settings, "llama") + [
       ("attention_bias", .bool(settings.has("blk.0.attn_q.bias"))), ("mlp_bias", .bool(settings.has("blk.0.ffn_up.bias"))),
     ]
   }
 
-  static let qwen2 = GGUFArchitecture("qwen2", tensors: transformer(query: .same, key: .same), settings: { _ in nil }) { settings in
+  static let qwen2 = GGUFArchitecture(
+    "qwen2", tensors: transformer(query: .same, key: .same), settings: { _ in nil }
+  ) { settings in
     try transformer(&settings, "qwen2")
   }
 

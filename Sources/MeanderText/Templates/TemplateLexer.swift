@@ -40,7 +40,8 @@ struct TemplateLexer {
   private init(_ source: String) {
     var scalars = Array(source.unicodeScalars)
     // Line ends count as one, and a last one as none.
-    scalars = scalars.indices.filter { scalars[$0] != "\r" || $0 + 1 == scalars.count || scalars[$0 + 1] != "\n" }.map { scalars[$0] }
+    scalars = scalars.indices.filter { scalars[$0] != "\r" || $0 + 1 == scalars.count || scalars[$0 + 1] != "\n" }
+      .map { scalars[$0] }
     if scalars.last == "\n" { scalars.removeLast() }
     text = scalars
   }
