@@ -97,7 +97,8 @@ import Testing
 
   /// One tape over all, a tape over two segments, parts gone back over one by one, and blocks computed again.
   @Test(
-    arguments: [(1, 4096, false), (7, 4096, false), (7, 16, false), (7, 16, true), (1, 24, true)], ["mamba2-gradients", "lstm", "llama-gqa", "mistral-window"])
+    arguments: [(1, 4096, false), (7, 4096, false), (7, 16, false), (7, 16, true), (1, 24, true)],
+    ["mamba2-gradients", "lstm", "llama-gqa", "mistral-window"] + FamilyGradientTests.fixtures)
   func doNotDependOnTheWayBack(way: (cut: Int, tape: Int, recomputes: Bool), fixture: String) throws {
     let (cut, tape, recomputes) = way
     let ids = Self.ids(120)
