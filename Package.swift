@@ -53,7 +53,7 @@ let package = Package(
     .target(name: "MeanderFiles", dependencies: ["CMeanderCatalog", "CMeanderKernels", "MeanderErrors", system], swiftSettings: settings),
     .target(name: "MeanderText", dependencies: ["MeanderErrors", "MeanderFiles"], swiftSettings: settings),
     shippedModel("passkey", files: ["config.json", "model.safetensors"]),
-    shippedModel("reader", files: ["config.json", "model.safetensors"]),
+    shippedModel("reader", files: ["README.md", "config.json", "log.jsonl.gz", "model.safetensors", "tokenizer.json"]),
     shippedModel("tiny", files: ["README.md", "config.json", "log.jsonl.gz", "model.safetensors"]),
     .target(
       name: "MeanderModels", dependencies: ["CMeanderKernels", "MeanderErrors", "MeanderFiles", "MeanderKernels"], swiftSettings: settings),

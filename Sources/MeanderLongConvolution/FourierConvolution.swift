@@ -1,5 +1,6 @@
 import CFFTW
 import MeanderErrors
+import Synchronization
 
 /// Causal convolution by Fourier transform, with FFTW in single precision.
 package enum FourierConvolution {
@@ -34,15 +35,20 @@ package enum FourierConvolution {
     return result
   }
 
+  /// FFTW's planner keeps tables of its own: one caller at a time may plan, or give a plan back.
+  private static let planner = Mutex(())
+
   private static func transform(_ values: [Float], _ kind: fftwf_r2r_kind) throws -> [Float] {
-    var input = values
-    var output = [Float](repeating: 0, count: values.count)
-    let flags = UInt32(FFTW_ESTIMATE) | UInt32(FFTW_UNALIGNED)
-    guard let plan = fftwf_plan_r2r_1d(Int32(values.count), &input, &output, kind, flags) else {
-      throw MeanderError(.limit, "FFTW has no plan for \(values.count) points")
+    try planner.withLock { _ in
+      var input = values
+      var output = [Float](repeating: 0, count: values.count)
+      let flags = UInt32(FFTW_ESTIMATE) | UInt32(FFTW_UNALIGNED)
+      guard let plan = fftwf_plan_r2r_1d(Int32(values.count), &input, &output, kind, flags) else {
+        throw MeanderError(.limit, "FFTW has no plan for \(values.count) points")
+      }
+      fftwf_execute_r2r(plan, &input, &output)
+      fftwf_destroy_plan(plan)
+      return output
     }
-    fftwf_execute_r2r(plan, &input, &output)
-    fftwf_destroy_plan(plan)
-    return output
   }
 }

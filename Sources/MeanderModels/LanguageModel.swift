@@ -72,15 +72,16 @@ package final class LanguageModel: Sendable {
   static func open(
     _ files: ModelFiles
   ) throws -> (any Architecture.Type, any Architecture, TensorStore) {
-    let (json, file, store): (JSON, String, TensorStore)
+    let (json, file): (JSON, String)
+    var store: TensorStore?
     if let gguf = try files.gguf() {
       (json, store) = try gguf.model()
       file = gguf.path
     } else {
       // Without one, the tensors themselves may tell what they are.
       let configurationFile = try files.file("config.json")
-      let opened = configurationFile == nil ? try TensorStore.open(files) : nil
-      let found = try configurationFile.map { try JSON.parse($0) } ?? opened.flatMap { Registry.configuration(of: $0) }
+      store = configurationFile == nil ? try TensorStore.open(files) : nil
+      let found = try configurationFile.map { try JSON.parse($0) } ?? store.flatMap { Registry.configuration(of: $0) }
       guard let found else {
         throw MeanderError(
           .notFound, "has no config.json", at: files.name,
@@ -88,13 +89,12 @@ package final class LanguageModel: Sendable {
       }
       json = found
       file = configurationFile?.path ?? files.name
-      store = try opened ?? TensorStore.open(files)
     }
     let type = try Registry.architecture(for: json, file: file)
     var configuration = try Configuration(json, file: file)
     let architecture = try type.init(&configuration)
     try configuration.finish()
-    return (type, architecture, store)
+    return (type, architecture, try store ?? TensorStore.open(files))
   }
 
   private init(

@@ -81,9 +81,11 @@ import Testing
 
   @Test func aBiasForbidsAToken() throws {
     let scratch = try Scratch()
-    let first = try #require(Command.run(["run", "-p", "The ", "-n", "1"], in: scratch).bytes.first)
-    let other = try Command.run(["run", "-p", "The ", "-n", "1", "--logit-bias", "\(first)-inf"], in: scratch).bytes
-    #expect(other.first != first)
+    // Tokens of one byte each: the first is the space before the answer.
+    let run = ["run", "-m", "passkey", "-p", "What is the pass key? The pass key is", "-n", "1"]
+    let first = try #require(Command.run(run, in: scratch).bytes.first)
+    let other = try Command.run(run + ["--logit-bias", "\(first)-inf"], in: scratch).bytes
+    #expect(other.first != nil && other.first != first)
   }
 
   @Test func theModelThatIsTakenIsSaid() throws {

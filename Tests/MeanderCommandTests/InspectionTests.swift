@@ -52,14 +52,14 @@ import Testing
   @Test func encodesAndDecodes() throws {
     let scratch = try Scratch()
     let text = Array("naïve — 1234 lines\n".utf8)
-    let plain = try Command.run(["tokenizer", "encode"], in: scratch, input: .bytes(text))
+    let plain = try Command.run(["tokenizer", "encode", "-m", "passkey"], in: scratch, input: .bytes(text))
     #expect(plain.lines.compactMap { UInt8($0) } == text)
-    let json = try Command.run(["tokenizer", "tokenize", "--json"], in: scratch, input: .bytes(text))
+    let json = try Command.run(["tokenizer", "tokenize", "-m", "passkey", "--json"], in: scratch, input: .bytes(text))
     #expect(try json.rows()[0]["ids"] as? [Int] == text.map(Int.init))
     for ids in [plain.bytes, json.bytes] {
-      #expect(try Command.run(["tokenizer", "decode"], in: scratch, input: .bytes(ids)).bytes == text)
+      #expect(try Command.run(["tokenizer", "decode", "-m", "passkey"], in: scratch, input: .bytes(ids)).bytes == text)
     }
-    let wrong = try Command.run(["tokenizer", "decode"], in: scratch, input: .bytes(Array("12 999".utf8)))
+    let wrong = try Command.run(["tokenizer", "decode", "-m", "passkey"], in: scratch, input: .bytes(Array("12 999".utf8)))
     #expect(wrong.status == 65)
   }
 

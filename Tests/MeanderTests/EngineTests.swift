@@ -81,7 +81,7 @@ import Testing
     let passkey = try await Model.load("passkey", engine: engine)
     let reader = try await Model.load(Model.defaultName, engine: engine)
     #expect(passkey.purposes == ["recall"] && reader.purposes == ["language"])
-    #expect(reader.trainedLength == 512)
+    #expect(reader.trainedLength == 1_000_000)
     #expect(passkey.parameterCount == 215_478)
     #expect(passkey.vocabularyCount == 256 && passkey.tokenizer.vocabularyCount == 256)
     #expect(passkey.fingerprint != reader.fingerprint)

@@ -1,10 +1,11 @@
 import Meander
+import MeanderModelTiny
 import MeanderTestSupport
 import Testing
 
 @Suite(.timeLimit(.minutes(5))) struct GenerateTests {
   @Test func noTokenIsComputedBeforeItIsAskedFor() async throws {
-    let session = try await Session(Model.load("reader", engine: Engine()))
+    let session = try await Session(Model.load("tiny", engine: Engine()))
     try await session.feed("The ")
     var tokens = session.generate(maximumTokens: 10).makeAsyncIterator()
     #expect(session.position == 4)
@@ -15,7 +16,7 @@ import Testing
   }
 
   @Test func greedyTokensAreTheLikeliest() async throws {
-    let session = try await Session(Model.load("reader", engine: Engine()))
+    let session = try await Session(Model.load("tiny", engine: Engine()))
     try await session.feed("The file is ")
     let fork = try await session.fork()
     for try await token in session.generate(maximumTokens: 12, topCount: 3) {
@@ -30,7 +31,7 @@ import Testing
   }
 
   @Test func aSeedRepeats() async throws {
-    let session = try await Session(Model.load("reader", engine: Engine()))
+    let session = try await Session(Model.load("tiny", engine: Engine()))
     try await session.feed("The ")
     var sampling = SamplingOptions()
     sampling.temperature = 1
@@ -56,7 +57,7 @@ import Testing
   }
 
   @Test func aStopStringEndsAndIsNotPartOfTheText() async throws {
-    let session = try await Session(Model.load("reader", engine: Engine()))
+    let session = try await Session(Model.load("tiny", engine: Engine()))
     try await session.feed("The file is ")
     let whole = try await text(session.fork().generate(maximumTokens: 40))
     let middle = Array(whole)[10..<14]
@@ -71,7 +72,7 @@ import Testing
   }
 
   @Test func optionsOutOfRangeAreRefusedByName() async throws {
-    let session = try await Session(Model.load("reader", engine: Engine()))
+    let session = try await Session(Model.load("tiny", engine: Engine()))
     try await session.feed("The ")
     var sampling = SamplingOptions()
     sampling.topP = 7
@@ -83,7 +84,7 @@ import Testing
   }
 
   @Test func aCancelledGenerationThrows() async throws {
-    let session = try await Session(Model.load("reader", engine: Engine()))
+    let session = try await Session(Model.load("tiny", engine: Engine()))
     try await session.feed("The ")
     let generating = Task { for try await _ in session.generate() {} }
     #expect(await eventually { session.position >= 20 })

@@ -55,7 +55,7 @@ import Testing
     let snapshot = try await warmed("passkey").snapshot()
     let reader = try await Model.load("reader", engine: Engine())
     let session = try Session(reader)
-    try await session.feed("abc")
+    try await session.feed("a b c")
     let before = try await Outcome(session)
     let error = await #expect(throws: MeanderError.self) { try await session.restore(snapshot) }
     #expect(error?.code == .mismatch)

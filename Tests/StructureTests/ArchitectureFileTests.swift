@@ -3,7 +3,7 @@ import Testing
 /// An architecture is one file and one line in the registry.
 @Suite struct ArchitectureFileTests {
   /// Architectures that others are built upon, with the files that may name them beside their own.
-  private static let kin = ["Mamba1": ["FalconMamba.swift"], "Mamba2": ["Mamba2+Initialization.swift"]]
+  private static let kin = ["Mamba1": ["FalconMamba.swift"], "Mamba2": ["Mamba2+Initialization.swift", "GGUF+Mamba2.swift"]]
 
   @Test func anArchitectureIsNamedByItsFileAndTheRegistryAlone() throws {
     let sources = try Repository.sources(below: "Sources", endings: [".swift"])
