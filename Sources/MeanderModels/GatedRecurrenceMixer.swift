@@ -96,14 +96,7 @@ package struct GatedRecurrenceMixer: Mixer {
 
   /// One head, all channels. What is left of its first token differs by channel.
   package func readings(of state: MixerState, kernels: Kernels) -> [HeadReading] {
-    let statistics = kernels.headStatistics(state.matrix(Self.recurrence), heads: 1)[0]
-    let norm = statistics.sumOfSquares.squareRoot()
-    let scale = norm / Double(sizes.inner).squareRoot()
-    return [
-      HeadReading(
-        norm: norm, largestOverRMS: scale > 0 ? Double(statistics.largest) / scale : 0, retention: -.infinity,
-        isFinite: statistics.isFinite)
-    ]
+    [HeadReading(ofAll: state.matrix(Self.recurrence), kernels: kernels)]
   }
 
   package var gating: MixerGating { .fixed(reason: "its gate sets decay and insertion by one number, so neither can be changed alone") }

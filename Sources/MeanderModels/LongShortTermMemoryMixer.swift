@@ -53,14 +53,7 @@ package struct LongShortTermMemoryMixer: Mixer {
 
   /// One head, the cell. What is left of its first token nobody can say: the gates depend on h.
   package func readings(of state: MixerState, kernels: Kernels) -> [HeadReading] {
-    let statistics = kernels.headStatistics(state.matrix(Self.cell), heads: 1)[0]
-    let norm = statistics.sumOfSquares.squareRoot()
-    let scale = norm / Double(sizes.inner).squareRoot()
-    return [
-      HeadReading(
-        norm: norm, largestOverRMS: scale > 0 ? Double(statistics.largest) / scale : 0, retention: -.infinity,
-        isFinite: statistics.isFinite)
-    ]
+    [HeadReading(ofAll: state.matrix(Self.cell), kernels: kernels)]
   }
 
   package func referenceState(_ state: MixerState) -> [ReferenceTensor] {

@@ -137,14 +137,7 @@ package struct Mamba1Mixer: Mixer {
   package var gating: MixerGating { .channels }
 
   package func readings(of state: MixerState, kernels: Kernels) -> [HeadReading] {
-    let statistics = kernels.headStatistics(state.matrix(Self.recurrence), heads: 1)[0]
-    let norm = statistics.sumOfSquares.squareRoot()
-    let scale = norm / Double(sizes.stateSize * sizes.inner).squareRoot()
-    return [
-      HeadReading(
-        norm: norm, largestOverRMS: scale > 0 ? Double(statistics.largest) / scale : 0, retention: -.infinity,
-        isFinite: statistics.isFinite)
-    ]
+    [HeadReading(ofAll: state.matrix(Self.recurrence), kernels: kernels)]
   }
 
   package func referenceState(_ state: MixerState) -> [ReferenceTensor] {

@@ -105,6 +105,18 @@ package struct HeadReading: Sendable, Hashable {
   package var alarm = false
 }
 
+extension HeadReading {
+  /// A whole state as one head, where what is left of its first token is no single number.
+  init(ofAll state: Matrix, kernels: Kernels) {
+    let statistics = kernels.headStatistics(state, heads: 1)[0]
+    let norm = statistics.sumOfSquares.squareRoot()
+    let scale = norm / Double(state.rows * state.columns).squareRoot()
+    self.init(
+      norm: norm, largestOverRMS: scale > 0 ? Double(statistics.largest) / scale : 0, retention: -.infinity,
+      isFinite: statistics.isFinite)
+  }
+}
+
 extension ReferenceTensor {
   /// A convolution's window (K × C) as other frameworks hold it: C × K, oldest first.
   static func window(_ window: Matrix) -> ReferenceTensor {

@@ -75,14 +75,7 @@ package struct RWKV4TimeMixer: Mixer {
 
   /// One head, the weighed values. What is left of its first token differs by channel and key.
   package func readings(of state: MixerState, kernels: Kernels) -> [HeadReading] {
-    let statistics = kernels.headStatistics(state.matrix(Self.sum), heads: 1)[0]
-    let norm = statistics.sumOfSquares.squareRoot()
-    let scale = norm / Double(inner).squareRoot()
-    return [
-      HeadReading(
-        norm: norm, largestOverRMS: scale > 0 ? Double(statistics.largest) / scale : 0, retention: -.infinity,
-        isFinite: statistics.isFinite)
-    ]
+    [HeadReading(ofAll: state.matrix(Self.sum), kernels: kernels)]
   }
 
   package var gating: MixerGating { .fixed(reason: "its average divides by its own weights, and it has no time step") }
