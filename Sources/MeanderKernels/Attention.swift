@@ -118,39 +118,41 @@ package struct AttentionCache {
 
   /// Reads a slot back into rows of KV · P. The key is that before turning where `plain`.
   package func read(_ slot: Int, plain: Bool = false, key: Matrix, value: Matrix?) {
-    let width = keyHeads * headWidth
-    precondition(slot >= 0 && slot < slots && key.rows == 1 && key.columns == width && (value?.columns ?? width) == width)
-    for head in 0..<keyHeads {
-      let place = head * headWidth
-      // Safe: as above; without far keys there is nothing that differs before turning.
-      if plain, let farKeys {
-        precondition(slot < globalSlots)
-        meander_cached_key(farKeys.base + head * globalSlots * headWidth, slot, headWidth, key.base + place)
-      } else {
-        meander_cached_key(keys.base + head * slots * headWidth, slot, headWidth, key.base + place)
-      }
-      if let value {
-        (value.base + place).update(from: values.base + (head * slots + slot) * values.columns, count: headWidth)
-      }
+    visit(slot, plain: plain, key: key, value: value) { keys, row, cached, value in
+      // Safe: `visit` checked the shapes, so both sides hold P numbers.
+      meander_cached_key(keys, slot, headWidth, row)
+      if let value { value.update(from: cached, count: headWidth) }
     }
   }
 
   /// Writes a slot as `read` reads it: what the way back does with gradients.
   package func write(_ slot: Int, plain: Bool = false, key: Matrix, value: Matrix?) {
+    visit(slot, plain: plain, key: key, value: value) { keys, row, cached, value in
+      // Safe: as above.
+      meander_cache_key(keys, slot, headWidth, row)
+      if let value { cached.update(from: value, count: headWidth) }
+    }
+  }
+
+  /// Head by head: its panels of keys, its part of the row, its cached value and its part of `value`.
+  private func visit(
+    _ slot: Int, plain: Bool, key: Matrix, value: Matrix?,
+    _ body: (
+      _ keys: UnsafeMutablePointer<Float>, _ row: UnsafeMutablePointer<Float>, _ cached: UnsafeMutablePointer<Float>,
+      _ value: UnsafeMutablePointer<Float>?
+    ) -> Void
+  ) {
     let width = keyHeads * headWidth
     precondition(slot >= 0 && slot < slots && key.rows == 1 && key.columns == width && (value?.columns ?? width) == width)
+    // Without far keys there is nothing that differs before turning.
+    let far = plain ? farKeys : nil
+    precondition(far == nil || slot < globalSlots)
     for head in 0..<keyHeads {
-      let place = head * headWidth
-      // Safe: as above.
-      if plain, let farKeys {
-        precondition(slot < globalSlots)
-        meander_cache_key(farKeys.base + head * globalSlots * headWidth, slot, headWidth, key.base + place)
-      } else {
-        meander_cache_key(keys.base + head * slots * headWidth, slot, headWidth, key.base + place)
-      }
-      if let value {
-        (values.base + (head * slots + slot) * values.columns).update(from: value.base + place, count: headWidth)
-      }
+      // Safe: a slot lies inside the head's part of the cache, and a row holds P numbers from the head's place on.
+      let panels = far.map { $0.base + head * globalSlots * headWidth } ?? keys.base + head * slots * headWidth
+      body(
+        panels, key.base + head * headWidth, values.base + (head * slots + slot) * values.columns,
+        value.map { $0.base + head * headWidth })
     }
   }
 

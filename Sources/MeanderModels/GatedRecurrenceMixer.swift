@@ -125,11 +125,7 @@ extension Operations {
     }
     place(y) { own, part in own.copy(from: part) }
     record(y) { dy, gradients, kernels in
-      var first = 0
-      for part in parts {
-        kernels.add(dy.columns(first..<first + part.columns), to: gradients.of(part))
-        first += part.columns
-      }
+      place(dy) { own, part in kernels.add(own, to: gradients.of(part)) }
     }
     return y
   }
