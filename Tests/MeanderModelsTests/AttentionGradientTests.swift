@@ -165,46 +165,15 @@ struct AttentionModel: Sendable, CustomTestStringConvertible {
   /// the next.
   @Test(arguments: AttentionModel.all, [false, true])
   func ofEveryParameterAreThePapers(model: AttentionModel, recomputes: Bool) throws {
-    let parameters = try model.parameters()
-    let blocks = try WeightReader.build(from: parameters, table: .best, model.build)
-    var layout = StateLayout()
-    let regions = blocks.declareState(in: &layout)
-    let state = ModelState(layout: layout)
-    let kernels = Kernels(table: .best, team: WorkerTeam(threads: 1), compute: .fp32)
-    let arena = Arena(byteCount: 1 << 22)
-    let gradients = Gradients()
-    let gradient = gradients.adopt(parameters.storage)
-    gradients.adopt(arena.storage)
-    gradients.adopt(state.storage)
-    let tape = Tape(gradients)
     let ids: [Int32] = [1, 4, 0, 3, 3, 2, 1, 0, 4, 4, 2, 3, 0, 1]
     let targets: [Int32] = [2, 0, 4, 1, 3, 3, 0, 2, 1, 4, 0, 2, 3, 4]
-    var sum = LossSum()
-    for run in [0..<3, 3..<8, 8..<14] {
-      var operations = Operations(kernels: kernels, arena: arena, tape: tape)
-      operations.recomputes = recomputes
-      let hidden = blocks.forward(
-        ids[run], position: Int64(run.lowerBound), state: { MixerState(state: state, regions: regions[$0]) },
-        outputs: run.count, operations)
-      state.setPosition(Int64(run.upperBound))
-      operations.crossEntropy(
-        hidden, head: blocks.head, targets: Array(targets[run]), weights: run.map { _ in 1 }, scale: 1) { sum += $0 }
-    }
-    try tape.backward()
-
-    var values: [String: [Double]] = [:]
-    for entry in parameters.entries { values[entry.name] = parameters.matrix(entry).array().map(Double.init) }
-    #expect(abs(sum.loss - model.loss(values, ids, targets)) < 1e-4)
-    for entry in parameters.entries {
-      let slopes = values[entry.name]!.indices.map { place in
-        func at(_ step: Double) -> Double {
-          var moved = values
-          moved[entry.name]![place] += step
-          return model.loss(moved, ids, targets)
-        }
-        return (at(1e-5) - at(-1e-5)) / 2e-5
-      }
-      let found = parameters.matrix(entry, in: gradient).array().map(Double.init)
+    let stack = try TapedStack(
+      model.parameters(), ids: ids, targets: targets, runs: [0..<3, 3..<8, 8..<14], scale: 1, recomputes: recomputes,
+      build: model.build)
+    #expect(abs(stack.loss - model.loss(stack.values, ids, targets)) < 1e-4)
+    for entry in stack.parameters.entries {
+      let slopes = stack.slopes(of: entry) { model.loss($0, ids, targets) }
+      let found = stack.gradient(of: entry)
       // A bias of keys moves no softmax that knows no positions.
       if slopes.allSatisfy({ abs($0) < 1e-7 }) {
         #expect(found.allSatisfy { abs($0) < 1e-5 }, "\(entry.name)")

@@ -71,42 +71,14 @@ import Testing
 
   @Test(arguments: [0, 3], [false, true])
   func theLossAndEveryGradientAreThePapers(first: Int, recomputes: Bool) throws {
-    let parameters = try Self.parameters()
-    let blocks = try WeightReader.build(from: parameters, table: .best, Self.build)
-    var layout = StateLayout()
-    let regions = blocks.declareState(in: &layout)
-    let state = ModelState(layout: layout)
-    let kernels = Kernels(table: .best, team: WorkerTeam(threads: 1), compute: .fp32)
-    let arena = Arena(byteCount: 1 << 20)
-    let gradients = Gradients()
-    let gradient = gradients.adopt(parameters.storage)
-    gradients.adopt(arena.storage)
-    gradients.adopt(state.storage)
-    let tape = Tape(gradients)
-    var operations = Operations(kernels: kernels, arena: arena, tape: tape)
-    operations.recomputes = recomputes
     let (ids, targets): ([Int32], [Int32]) = ([1, 6, 0, 3, 3], [2, 5, 6, 0, 4])
-    let hidden = blocks.forward(
-      ids[...], position: Int64(first), state: { MixerState(state: state, regions: regions[$0]) }, outputs: 5, operations)
-    var sum = LossSum()
-    operations.crossEntropy(
-      hidden, head: blocks.head, targets: targets, weights: [1, 1, 1, 1, 1], scale: 0.2) { sum += $0 }
-    try tape.backward()
-
-    var values: [String: [Double]] = [:]
-    for entry in parameters.entries { values[entry.name] = parameters.matrix(entry).array().map(Double.init) }
-    #expect(abs(sum.loss / 5 - Self.loss(values, ids, targets, first: first)) < 1e-5)
-    for entry in parameters.entries {
-      let numbers = values[entry.name]!
-      let slopes = numbers.indices.map { place in
-        func at(_ step: Double) -> Double {
-          var moved = values
-          moved[entry.name]![place] += step
-          return Self.loss(moved, ids, targets, first: first)
-        }
-        return (at(1e-5) - at(-1e-5)) / 2e-5
-      }
-      expectClose(parameters.matrix(entry, in: gradient).array().map(Double.init), slopes, entry.name)
+    let stack = try TapedStack(
+      Self.parameters(), ids: ids, targets: targets, runs: [0..<5], first: first, scale: 0.2, recomputes: recomputes,
+      build: Self.build)
+    #expect(abs(stack.loss / 5 - Self.loss(stack.values, ids, targets, first: first)) < 1e-5)
+    for entry in stack.parameters.entries {
+      let slopes = stack.slopes(of: entry) { Self.loss($0, ids, targets, first: first) }
+      expectClose(stack.gradient(of: entry), slopes, entry.name)
     }
   }
 
