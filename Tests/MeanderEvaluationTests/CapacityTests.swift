@@ -18,7 +18,7 @@ import Testing
     var plan = CapacityPlan.quick
     plan.sizes = [4, 8].map { CapacityPlan.Size(layers: 1, width: 16, headWidth: 16, state: $0) }
     plan.trained = [128, 256]
-    plan.tokens = 2048
+    plan.tokens = [4096, 2048]
     plan.batch = 2
     plan.longest = 1024
     plan.streams = 2

@@ -48,8 +48,13 @@ struct LabCapacityCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Other training lengths.", valueName: "lengths"))
   var trained: Lengths?
 
-  @Option(help: ArgumentHelp("Other tokens for each training length.", valueName: "count"))
+  @Option(help: ArgumentHelp("Other tokens for the first training length.", valueName: "count"))
   var tokens: Lengths?
+
+  @Option(
+    help: ArgumentHelp(
+      "Other tokens for each longer one (default: as for the first, where that is given).", valueName: "count"))
+  var furtherTokens: Lengths?
 
   @Option(help: ArgumentHelp("Up to where losses are measured instead.", valueName: "length"))
   var longest: Lengths?
@@ -80,7 +85,8 @@ struct LabCapacityCommand: AsyncParsableCommand {
       }
     }
     if let trained { plan.trained = trained.values }
-    if let tokens = tokens?.values.first { plan.tokens = tokens }
+    if let tokens { plan.tokens = Array(tokens.values.prefix(1)) }
+    if let further = furtherTokens?.values.first { plan.tokens = [plan.tokens[0], further] }
     if let longest = longest?.values.last {
       plan.longest = longest
       plan.recallLengths = CapacityPlan.quarterOctaves(from: 256, to: longest)

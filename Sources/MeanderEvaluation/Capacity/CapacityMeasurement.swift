@@ -42,7 +42,8 @@ package struct CapacityMeasurement: Measurement {
     [
       ("text", JSON(text)), ("held_out", .string(heldOutName)),
       ("trained_lengths", .array(plan.trained.map { JSON($0) })),
-      ("tokens_a_length", JSON(plan.tokens)), ("longest", JSON(plan.longest)), ("streams", JSON(plan.streams)),
+      ("tokens_by_length", .array(plan.trained.indices.map { JSON(plan.tokens(at: $0)) })), ("longest", JSON(plan.longest)),
+      ("streams", JSON(plan.streams)),
       ("keys_a_length", JSON(plan.samples)), ("length_unit", .string("bytes")),
     ]
   }
@@ -52,7 +53,7 @@ package struct CapacityMeasurement: Measurement {
   }
 
   package var units: [MeasurementUnit] {
-    models.map { MeasurementUnit("\($0.size.name)/\($0.seed)", bytes: plan.trained.count * plan.tokens) }
+    models.map { MeasurementUnit("\($0.size.name)/\($0.seed)", bytes: plan.allTokens) }
   }
 
   package func measure(_ unit: Int, on stream: LabStream) async throws -> JSON {
@@ -63,11 +64,11 @@ package struct CapacityMeasurement: Measurement {
     var recall: (length: Int, rows: [JSON]) = (0, [])
     var before: String?
     let engine = try Engine(threads: 1)
-    for length in plan.trained {
+    for (index, length) in plan.trained.enumerated() {
       let folder = "\(work)/\(size.name)-\(seed)/\(length)"
       if FileStatus("\(folder)/model.safetensors") == nil {
         let recipe = plan.recipe(
-          size, length: length, seed: seed + Int(clamping: stream.seed), text: text, start: before, output: folder)
+          size, length: index, seed: seed + Int(clamping: stream.seed), text: text, start: before, output: folder)
         try await Self.train(Recipe(recipe, path: "recipe.json"), meter: stream.meter)
       }
       before = folder

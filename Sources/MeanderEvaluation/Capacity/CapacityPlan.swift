@@ -31,8 +31,9 @@ package struct CapacityPlan: Sendable {
   package var sizes: [Size]
   /// Training lengths in tokens (bytes), ascending; a longer one goes on from the model of the one before it.
   package var trained: [Int]
-  /// Tokens that each model learns from at each training length.
-  package var tokens: Int
+  /// Tokens that each model learns from at the first training length, at the second, …; the last stands for all behind
+  /// it. Not empty.
+  package var tokens: [Int]
   package var batch: Int
   package var seeds: Int
   /// Up to where losses are measured, in bytes.
@@ -48,15 +49,16 @@ package struct CapacityPlan: Sendable {
   /// A smoke run: three states, one seed, few tokens. It fits nothing.
   package static let quick = CapacityPlan(
     sizes: [8, 16, 32].map { Size(layers: 2, width: 32, headWidth: 32, state: $0) }, trained: [128, 256],
-    tokens: 1 << 19, batch: 8,
+    tokens: [1 << 19], batch: 8,
     seeds: 1, longest: 1 << 13, streams: 4, samples: 10, recallLengths: quarterOctaves(from: 256, to: 1 << 11),
     fits: false)
 
-  /// Eight states from 0.13 to 4.2 million floats at d 128 and four layers, which straddle the zeros of the published
-  /// laws (0.47 and 0.86 million); 20 million tokens at each training length, two seeds.
+  /// Eight states from 0.07 to 2.1 million floats at d 128 and four layers, which straddle the zeros of the published
+  /// laws (0.47 and 0.86 million); 20 million tokens each, half of them at the shortest training length; two seeds.
   package static let paper = CapacityPlan(
-    sizes: [64, 160, 320, 480, 768, 1024, 1536, 4096].map { Size(layers: 4, width: 128, headWidth: 64, state: $0) },
-    trained: [256, 512, 1024, 2048, 4096, 8192], tokens: 20_000_000, batch: 8, seeds: 2, longest: 1 << 20, streams: 8,
+    sizes: [64, 160, 320, 480, 768, 1024, 1536, 2048].map { Size(layers: 4, width: 128, headWidth: 64, state: $0) },
+    trained: [256, 512, 1024, 2048, 4096, 8192], tokens: [10_000_000, 2_000_000], batch: 8, seeds: 2,
+    longest: 1 << 20, streams: 8,
     samples: 40,
     recallLengths: quarterOctaves(from: 256, to: 1 << 20), fits: true)
 
@@ -74,9 +76,16 @@ package struct CapacityPlan: Sendable {
     return lengths
   }
 
+  /// Tokens of the training length at `index` of `trained`.
+  package func tokens(at index: Int) -> Int { tokens[min(index, tokens.count - 1)] }
+
+  /// Tokens that a model learns from in all.
+  package var allTokens: Int { trained.indices.reduce(0) { $0 + tokens(at: $1) } }
+
   /// The recipe of one training: text and pass keys in real text, never powered, from scratch or from the model in
-  /// `start`.
-  func recipe(_ size: Size, length: Int, seed: Int, text: [String], start: String?, output: String) -> JSON {
+  /// `start`, at the training length at `index` of `trained`.
+  func recipe(_ size: Size, length index: Int, seed: Int, text: [String], start: String?, output: String) -> JSON {
+    let length = trained[index]
     let inner = 2 * size.width
     let model = JSON([
       ("model_type", .string("mamba2")), ("architectures", JSON(["Mamba2ForCausalLM"])), ("vocab_size", JSON(256)),
@@ -98,7 +107,7 @@ package struct CapacityPlan: Sendable {
     let running = JSON([
       ("source", .string("text")), ("share", JSON(0.7)), ("carry", .string("none")), ("paths", JSON(text)),
     ])
-    let steps = max(1, tokens / (batch * length))
+    let steps = max(1, tokens(at: index) / (batch * length))
     return JSON([
       start.map { ("start", .string($0)) } ?? ("model", model), ("data", .array([running, key])),
       ("batch", JSON(batch)),
