@@ -112,6 +112,12 @@ enum Examples {
         purpose: "a task with options of its own",
         line: "meander lab recall -m passkey --task needles --options '{\"keys\": 2}' --lengths 1K --samples 4 -o out"),
     ],
+    "lab cures": [
+      .init(
+        purpose: "two cures beside nothing done and beside both baselines",
+        line: "meander lab cures -m passkey --text app.log --trained 128 --contexts 512 --windows 2 --window 64 "
+          + "--cure rri --cure window:length=128 -o out")
+    ],
     "lab remembrance": [
       .init(purpose: "a quick look", line: "meander lab remembrance --text app.log --streams 2 --length 256 -o out")
     ],

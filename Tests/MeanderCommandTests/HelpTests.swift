@@ -7,7 +7,7 @@ import Testing
   static let commands: [[String]] = [
     [], ["stream"], ["ask"], ["run"], ["chat"], ["state"], ["state", "show"], ["state", "diff"], ["inspect"], ["logits"],
     ["tokenizer"], ["tokenizer", "encode"], ["tokenizer", "decode"], ["tokenizer", "train"], ["train"], ["mine"], ["quantize"], ["calibrate"], ["lab"],
-    ["lab", "passkey"], ["lab", "perplexity"], ["lab", "collapse"], ["lab", "recall"], ["lab", "remembrance"], ["lab", "check"],
+    ["lab", "passkey"], ["lab", "perplexity"], ["lab", "collapse"], ["lab", "cures"], ["lab", "recall"], ["lab", "remembrance"], ["lab", "check"],
     ["lab", "log"], ["lab", "capacity"], ["plot"], ["bench"],
   ]
 

@@ -87,6 +87,42 @@ import Testing
     }
   }
 
+  @Test func curesAreComparedWithinWindows() async throws {
+    let plain = try await subject("passkey", streams: 2)
+    let reset = try LabSubject([
+      await Model.load("passkey", engine: Engine(threads: 1), mitigations: [Mitigation("reset:every=512,keep=0")])
+    ])
+    let text = try text()
+    let measurement = try CureMeasurement(
+      plain: plain, reset: reset, cures: [.init("the same", plain)], text: text, textName: "log", trained: 512,
+      contexts: [2048], windows: 3, window: 400, recall: ([600], 2, text))
+    let report = try await MeasurementRun(measurement, plain, seed: 1, folder: folder("cures")).run().report
+    let rows = report["results"]?.array ?? []
+    func bits(_ series: String, _ length: Int) -> Double {
+      rows.first { $0["series"]?.string == series && $0["length"]?.integer == length }?["bits_per_byte"]?.double ?? .nan
+    }
+    let context = try ContextMeasurement(
+      text: text, textName: "log", contexts: [2048], windows: 3, window: 400, baseline: 512)
+    for (series, subject) in [("none", plain), ("begun anew", reset), ("the same", plain)] {
+      let alone = try await MeasurementRun(context, subject, seed: 1, folder: folder(series)).run().report
+      #expect((alone["results"]?.array ?? []).compactMap { $0["bits_per_byte"]?.double } == [512, 2048].map { bits(series, $0) })
+    }
+    let cure = try #require(report["cures"]?.array?.last)
+    #expect(cure["cost_when_short"]?.double == 0 && cure["cost_when_short_high"]?.double == 0)
+    let against = bits("the same", 2048) / bits("begun anew", 2048) - 1
+    #expect(abs((cure["against_begun_anew"]?.double ?? 1) - against) < 1e-9)
+    #expect(abs((cure["against_last_alone"]?.double ?? 1) - (bits("none", 2048) / bits("none", 512) - 1)) < 1e-9)
+    // Begun anew, a state is no better than itself.
+    #expect(report["cures"]?.array?[1]["against_begun_anew"]?.double == 0)
+    #expect(report["cures"]?.array?[1]["beats_both"]?.bool == false)
+    #expect(report["keys"]?.array?.map { $0["samples"]?.integer } == [2, 2, 2])
+    #expect(throws: MeanderError.self) {
+      try CureMeasurement(
+        plain: plain, reset: reset, cures: [.init("none", plain)], text: text, textName: "log", trained: 512,
+        contexts: [2048], windows: 3, window: 400, recall: nil)
+    }
+  }
+
   @Test func theGaugeIsReadWherePositionsDouble() async throws {
     let subject = try await subject("passkey")
     let measurement = try CollapseMeasurement(

@@ -6,6 +6,7 @@ struct LabCommand: AsyncParsableCommand {
     LabPasskeyCommand.self,
     LabPerplexityCommand.self,
     LabCollapseCommand.self,
+    LabCuresCommand.self,
     LabRecallCommand.self,
     LabRemembranceCommand.self,
     LabCheckCommand.self,

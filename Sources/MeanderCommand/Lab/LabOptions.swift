@@ -24,10 +24,12 @@ struct LabOptions: ParsableArguments {
   /// Models up to this size are read by one stream a thread; larger ones by one stream with all threads.
   private static let smallModel = 64 << 20
 
-  func subject() async throws -> LabSubject {
+  func subject() async throws -> LabSubject { try await subject(mitigation.values()) }
+
+  /// The model under `given` mitigations.
+  func subject(_ given: [Mitigation]) async throws -> LabSubject {
     let threads = model.threads ?? Processors.available
     let name = model.name()
-    let given = try mitigation.values()
     if !given.isEmpty { Console.note("mitigations: \(given.map(\.description).joined(separator: " "))") }
     func load(_ threads: Int) async throws -> Model {
       try await Model.load(

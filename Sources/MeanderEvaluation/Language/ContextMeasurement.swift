@@ -76,13 +76,16 @@ package struct ContextMeasurement: Measurement {
     ])
   }
 
+  /// Bits a byte of `window` after `context` bytes of its past; nil where that was not measured.
+  func bitsPerByte(_ outcomes: [JSON?], _ context: Int, _ window: Int) -> Double? {
+    guard let place = contexts.firstIndex(of: context), let outcome = outcomes[place * windows + window],
+      let bits = outcome["bits"]?.double, let bytes = outcome["bytes"]?.integer, bytes > 0
+    else { return nil }
+    return bits / Double(bytes)
+  }
+
   package func report(_ outcomes: [JSON?]) -> [(String, JSON)] {
-    func value(_ context: Int, _ window: Int) -> Double? {
-      guard let place = contexts.firstIndex(of: context), let outcome = outcomes[place * windows + window],
-        let bits = outcome["bits"]?.double, let bytes = outcome["bytes"]?.integer, bytes > 0
-      else { return nil }
-      return bits / Double(bytes)
-    }
+    func value(_ context: Int, _ window: Int) -> Double? { bitsPerByte(outcomes, context, window) }
     var relative: [JSON] = []
     let rows = contexts.compactMap { context -> JSON? in
       let values = (0..<windows).compactMap { value(context, $0) }

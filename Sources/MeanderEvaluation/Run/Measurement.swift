@@ -44,6 +44,7 @@ package enum Measurements {
     PasskeyMeasurement.self,
     LossMeasurement.self,
     ContextMeasurement.self,
+    CureMeasurement.self,
     CollapseMeasurement.self,
     TaskMeasurement.self,
     RemembranceMeasurement.self,
