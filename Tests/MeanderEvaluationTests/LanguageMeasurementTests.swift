@@ -39,24 +39,32 @@ import Testing
   @Test func aCarriedStreamAndOneBegunAnewAreWhatASessionScores() async throws {
     let subject = try await subject("reader", streams: 2)
     let text = try text()
-    let measurement = try LossMeasurement(text: text, textName: "log", streams: 2, length: 1500, resets: [nil, 500])
+    let measurement = try LossMeasurement(text: text, textName: "log", streams: 2, length: 1500,
+      readings: [.carried, .begunAnew(every: 500), .strided(window: 700, stride: 500)])
     let report = try await MeasurementRun(measurement, subject, seed: 1, folder: folder("out")).run().report
     var carried = 0.0
     var anew = 0.0
+    var strided = 0.0
     for stream in 0..<2 {
       let start = try text.lineStart(from: stream * 4000)
       carried += try await bits(text.bytes(from: start, count: 1500), subject.model)
-      for part in 0..<3 { anew += try await bits(text.bytes(from: start + 500 * part, count: 500), subject.model) }
+      for part in 0..<3 {
+        let piece = try text.bytes(from: start + 500 * part, count: 500)
+        anew += try await bits(piece, subject.model)
+        let past = part == 0 ? [] : try text.bytes(from: start + 500 * part - 200, count: 200)
+        strided += try await bits(piece, after: past, subject.model)
+      }
     }
     let overall = report["overall"]?.array ?? []
     #expect(abs((overall[0]["bits_per_byte"]?.double ?? 0) * 3000 - carried) < 1e-6 * carried)
     #expect(abs((overall[1]["bits_per_byte"]?.double ?? 0) * 3000 - anew) < 1e-6 * anew)
-    #expect(anew > carried && overall[0]["bytes"]?.integer == 3000)
+    #expect(abs((overall[2]["bits_per_byte"]?.double ?? 0) * 3000 - strided) < 1e-6 * strided)
+    #expect(anew > strided && strided > carried && overall[0]["bytes"]?.integer == 3000)
     let buckets = (report["results"]?.array ?? []).filter { $0["series"]?.string == "carried" }
     #expect(buckets.compactMap { $0["length"]?.integer } == [128, 256, 512, 1024, 1500])
     #expect(buckets.allSatisfy { $0["samples"]?.integer == 2 })
     #expect(throws: MeanderError.self) {
-      try LossMeasurement(text: text, textName: "log", streams: 9, length: 1000, resets: [nil])
+      try LossMeasurement(text: text, textName: "log", streams: 9, length: 1000, readings: [.carried])
     }
   }
 

@@ -12,7 +12,8 @@ struct LabPerplexityCommand: AsyncParsableCommand {
       "lab perplexity",
       """
       Without --contexts: streams that lie evenly over the text, the state carried from the beginning of each to its \
-      end, and once more for each --reset, begun anew every so many bytes. With --contexts: the same windows of text \
+      end, once more for each --reset, begun anew every so many bytes, and once in --strided windows, as models of \
+      bounded context are measured. With --contexts: the same windows of text \
       scored after so many bytes of what stands before them, and the change against --baseline, paired window by \
       window.
       """))
@@ -29,6 +30,14 @@ struct LabPerplexityCommand: AsyncParsableCommand {
   @Option(
     help: ArgumentHelp("Begin the state anew every so many bytes, beside carrying it: 256,4K.", valueName: "lengths"))
   var reset: Lengths?
+
+  @Option(
+    help: ArgumentHelp(
+      "Score in overlapping windows of so many bytes too, each from a state of its own.", valueName: "length"))
+  var strided: Lengths?
+
+  @Option(help: ArgumentHelp("Bytes from one window to the next (default: half a window).", valueName: "length"))
+  var stride: Lengths?
 
   @Flag(help: "Measure an n-gram of order 5 beside the model, which learns as it reads.")
   var ngram = false
@@ -58,7 +67,24 @@ struct LabPerplexityCommand: AsyncParsableCommand {
     if contexts != nil, ngram || !prime.isEmpty {
       throw ValidationError("Please give --contexts or an n-gram, not both.")
     }
-    if reset != nil, contexts != nil { throw ValidationError("Please give --reset or --contexts, not both.") }
+    if reset != nil || strided != nil, contexts != nil {
+      throw ValidationError("Please give --contexts, or --reset and --strided, not both.")
+    }
+    if let window = strided?.values {
+      guard window.count == 1, stride.map({ $0.values.count == 1 && $0.values[0] < window[0] }) ?? (window[0] > 1) else {
+        throw ValidationError("Please give --strided one length, and --stride a shorter one.")
+      }
+    } else if stride != nil {
+      throw ValidationError("Please give --stride together with --strided.")
+    }
+  }
+
+  private var readings: [LossMeasurement.Reading] {
+    let anew = (reset?.values ?? []).map { LossMeasurement.Reading.begunAnew(every: $0) }
+    let windows = (strided?.values ?? []).map {
+      LossMeasurement.Reading.strided(window: $0, stride: stride?.values[0] ?? $0 / 2)
+    }
+    return [.carried] + anew + windows
   }
 
   func run() async throws {
@@ -73,7 +99,7 @@ struct LabPerplexityCommand: AsyncParsableCommand {
     }
     let measurement = try LossMeasurement(
       text: text, textName: corpus.name, streams: streams, length: length.values[0],
-      resets: [nil] + (reset?.values ?? []).map { Optional($0) }, priming: ngram || !prime.isEmpty ? prime : nil)
+      readings: readings, priming: ngram || !prime.isEmpty ? prime : nil)
     try await lab.run(
       measurement, on: lab.subject(), columns: ["series", "length", "samples", "bits_per_byte", "low", "high"],
       more: [

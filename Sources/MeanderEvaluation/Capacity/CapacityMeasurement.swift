@@ -113,7 +113,7 @@ package struct CapacityMeasurement: Measurement {
   /// Streams of held-out text to the longest position.
   private func loss(_ stream: LabStream) async throws -> [StreamLoss] {
     let measurement = try LossMeasurement(
-      text: heldOut, textName: heldOutName, streams: plan.streams, length: plan.longest, resets: [nil])
+      text: heldOut, textName: heldOutName, streams: plan.streams, length: plan.longest, readings: [.carried])
     var losses: [StreamLoss] = []
     for unit in 0..<plan.streams {
       if let loss = StreamLoss(try await measurement.measure(unit, on: stream)) { losses.append(loss) }

@@ -5,7 +5,7 @@ import MeanderFiles
 import MeanderTasks
 
 /// `lab perplexity`: bits a byte and perplexity over streams of text, by position, with the state carried from
-/// beginning to end or begun anew every so many bytes.
+/// beginning to end, begun anew every so many bytes, or in overlapping windows.
 ///
 /// The text is cut into streams that lie evenly over it. Files follow each other without a mark.
 package struct LossMeasurement: Measurement {
@@ -16,16 +16,45 @@ package struct LossMeasurement: Measurement {
   package let streams: Int
   /// Bytes of each stream.
   package let length: Int
-  /// After how many bytes the state is begun anew; nil carries it.
-  package let resets: [Int?]
+  package let readings: [Reading]
   /// Text that an n-gram reads before each stream, in order to be measured beside the model; nil for none, empty for
   /// nothing before.
   package let priming: [String]?
 
+  /// How the state is come by.
+  package enum Reading: Sendable, Hashable {
+    /// From the beginning of a stream to its end.
+    case carried
+    /// Begun anew every so many bytes.
+    case begunAnew(every: Int)
+    /// Every `stride` bytes, from a state of its own that reads the `window - stride` bytes before them first: what
+    /// perplexity is for a model of bounded context. Costs window / stride times the reading.
+    case strided(window: Int, stride: Int)
+
+    /// What reports call it.
+    var name: String {
+      switch self {
+      case .carried: "carried"
+      case .begunAnew(let every): "begun anew every \(Figure.length(Double(every)))"
+      case .strided(let window, let stride):
+        "windows of \(Figure.length(Double(window))) every \(Figure.length(Double(stride)))"
+      }
+    }
+
+    /// The bytes that are scored from one state, and those that are read before them at most.
+    func parts(within length: Int) -> (scored: Int, before: Int) {
+      switch self {
+      case .carried: (length, 0)
+      case .begunAnew(let every): (every, 0)
+      case .strided(let window, let stride): (stride, window - stride)
+      }
+    }
+  }
+
   /// Throws `.badRequest` where the text is shorter than the streams.
-  package init(text: TextFiller, textName: String, streams: Int, length: Int, resets: [Int?], priming: [String]? = nil)
-    throws
-  {
+  package init(
+    text: TextFiller, textName: String, streams: Int, length: Int, readings: [Reading], priming: [String]? = nil
+  ) throws {
     guard streams * length <= text.byteCount else {
       throw MeanderError(
         .badRequest, "\(streams) streams of \(length) bytes are more than the \(text.byteCount) bytes of text",
@@ -36,7 +65,7 @@ package struct LossMeasurement: Measurement {
     self.textName = textName
     self.streams = streams
     self.length = length
-    self.resets = resets
+    self.readings = readings
     self.priming = priming
   }
 
@@ -55,12 +84,8 @@ package struct LossMeasurement: Measurement {
 
   package var units: [MeasurementUnit] {
     (0..<streams).flatMap { stream in
-      resets.map { MeasurementUnit("\(Self.name($0))/\(stream)", bytes: length) }
+      readings.map { MeasurementUnit("\($0.name)/\(stream)", bytes: length) }
     } + (priming == nil ? [] : [MeasurementUnit(Self.ngram, bytes: streams * length)])
-  }
-
-  static func name(_ reset: Int?) -> String {
-    reset.map { "begun anew every \(Figure.length(Double($0)))" } ?? "carried"
   }
 
   /// One n-gram for all streams: each is read by a copy of the primed one.
@@ -99,22 +124,27 @@ package struct LossMeasurement: Measurement {
   }
 
   package func measure(_ unit: Int, on stream: LabStream) async throws -> JSON {
-    if unit == streams * resets.count {
+    if unit == streams * readings.count {
       do {
         return try ngramLosses(stream)
       } catch is CancellationError {
         throw MeanderError(.cancelled, "the n-gram was stopped", at: Self.ngram)
       }
     }
-    let reset = resets[unit % resets.count]
-    let start = try start(unit / resets.count)
+    let parts = readings[unit % readings.count].parts(within: length)
+    let start = try start(unit / readings.count)
     var loss = StreamLoss()
     var position = 0
     var read = 0
     while read < length {
       let session = try stream.session()
-      let base = read
-      let end = min(length, base + (reset ?? length))
+      let end = min(length, read + parts.scored)
+      let base = max(0, read - parts.before)
+      if base < read {
+        try await stream.read(text.bytes(from: start + base, count: read - base), session)
+        // Ended here, so that what is scored begins with a token of its own.
+        try await session.finishInput()
+      }
       while read < end {
         let piece = try text.bytes(from: start + read, count: min(1 << 16, end - read))
         read += piece.count
@@ -127,13 +157,13 @@ package struct LossMeasurement: Measurement {
   package func report(_ outcomes: [JSON?]) -> [(String, JSON)] {
     var rows: [JSON] = []
     var overall: [JSON] = []
-    for (number, reset) in resets.enumerated() {
-      let losses = stride(from: number, to: streams * resets.count, by: resets.count).compactMap {
+    for (number, reading) in readings.enumerated() {
+      let losses = stride(from: number, to: streams * readings.count, by: readings.count).compactMap {
         outcomes[$0].flatMap { StreamLoss($0) }
       }
       if losses.isEmpty { continue }
-      rows += Self.rows(losses, series: Self.name(reset), within: length)
-      overall.append(JSON(Self.overall(losses, series: Self.name(reset))))
+      rows += Self.rows(losses, series: reading.name, within: length)
+      overall.append(JSON(Self.overall(losses, series: reading.name)))
     }
     if priming != nil, let losses = outcomes.last??["losses"]?.array?.compactMap({ StreamLoss($0) }), !losses.isEmpty {
       rows += Self.rows(losses, series: Self.ngram, within: length)
