@@ -96,6 +96,9 @@ enum Examples {
       .init(
         purpose: "what a longer past is worth",
         line: "meander lab perplexity --text app.log --contexts 256,1K --windows 4 --window 256 -o out"),
+      .init(
+        purpose: "one long past for all windows",
+        line: "meander lab perplexity --text app.log --contexts 2K --baseline 256 --own-past 256 --windows 4 --window 256 -o out"),
     ],
     "lab collapse": [
       .init(

@@ -131,6 +131,37 @@ import Testing
     }
   }
 
+  @Test func windowsCanShareTheBeginningOfTheirPast() async throws {
+    let subject = try await subject("reader")
+    let text = try text()
+    let measurement = try ContextMeasurement(
+      text: text, textName: "log", contexts: [2048], windows: 3, window: 400, baseline: 256, own: 256)
+    let run = MeasurementRun(measurement, subject, seed: 1, folder: folder("shared"))
+    let rows = try await run.run().report["results"]?.array ?? []
+    #expect(rows.compactMap { $0["length"]?.integer } == [256, 2048])
+    for (row, context) in zip(rows, [256, 2048]) {
+      var (sum, fewest) = (0.0, Int.max)
+      for window in 0..<3 {
+        let room = 8000 - 2048 - 800
+        let first = try text.lineStart(from: 2048 + Int((Double(window) + 0.5) / 3 * Double(room)))
+        let session = try Session(subject.model)
+        for past in [0..<context - 256, first - 256..<first] {
+          try await session.feed(bytes: text.bytes(from: past.lowerBound, count: past.count))
+          try await session.finishInput()
+        }
+        fewest = min(fewest, Int(session.position))
+        let scores = try await session.score(bytes: text.bytes(from: first, count: 400), isFinal: true)
+        sum += scores.reduce(0) { $0 + $1.bits }
+      }
+      #expect(abs((row["bits_per_byte"]?.double ?? 0) - sum / 1200) < 1e-9)
+      #expect(row["past_tokens"]?.integer == fewest)
+    }
+    #expect(throws: MeanderError.self) {
+      try ContextMeasurement(
+        text: text, textName: "log", contexts: [2048], windows: 3, window: 400, baseline: 256, own: 512)
+    }
+  }
+
   @Test func theGaugeIsReadWherePositionsDouble() async throws {
     let subject = try await subject("passkey")
     let measurement = try CollapseMeasurement(

@@ -14,8 +14,8 @@ struct LabPerplexityCommand: AsyncParsableCommand {
       Without --contexts: streams that lie evenly over the text, the state carried from the beginning of each to its \
       end, once more for each --reset, begun anew every so many bytes, and once in --strided windows, as models of \
       bounded context are measured. With --contexts: the same windows of text \
-      scored after so many bytes of what stands before them, and the change against --baseline, paired window by \
-      window.
+      scored after so many bytes of what stands before them (--own-past: of one other text, read once), and the change \
+      against --baseline, paired window by window.
       """))
 
   @OptionGroup var lab: LabOptions
@@ -57,6 +57,12 @@ struct LabPerplexityCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("The context that the others are compared with.", valueName: "length"))
   var baseline = Lengths([1 << 10])
 
+  @Option(
+    help: ArgumentHelp(
+      "Only so much of a context stands right before each window, and before that one other text, read once for all.",
+      valueName: "length"))
+  var ownPast: Lengths?
+
   func validate() throws {
     guard (1...10_000).contains(streams), (1...10_000).contains(windows) else {
       throw ValidationError("Please give --streams and --windows numbers from 1 to 10000.")
@@ -66,6 +72,9 @@ struct LabPerplexityCommand: AsyncParsableCommand {
     }
     if contexts != nil, ngram || !prime.isEmpty {
       throw ValidationError("Please give --contexts or an n-gram, not both.")
+    }
+    if let ownPast, contexts == nil || ownPast.values.count != 1 {
+      throw ValidationError("Please give --own-past one length, and --contexts beside it.")
     }
     if reset != nil || strided != nil, contexts != nil {
       throw ValidationError("Please give --contexts, or --reset and --strided, not both.")
@@ -92,10 +101,12 @@ struct LabPerplexityCommand: AsyncParsableCommand {
     if let contexts {
       let measurement = try ContextMeasurement(
         text: text, textName: corpus.name, contexts: contexts.values, windows: windows, window: window.values[0],
-        baseline: baseline.values[0])
+        baseline: baseline.values[0], own: ownPast?.values[0])
       return try await lab.run(
         measurement, on: lab.subject(),
-        columns: ["length", "samples", "bits_per_byte", "low", "high", "change", "change_low", "change_high"])
+        columns: [
+          "length", "past_tokens", "samples", "bits_per_byte", "low", "high", "change", "change_low", "change_high",
+        ])
     }
     let measurement = try LossMeasurement(
       text: text, textName: corpus.name, streams: streams, length: length.values[0],
