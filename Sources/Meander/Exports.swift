@@ -5,4 +5,5 @@
 
 @_exported import enum MeanderKernels.Compute
 @_exported import enum MeanderModels.ContextBound
+@_exported import enum MeanderModels.StatePrecision
 @_exported import struct MeanderModels.Mitigation

@@ -91,12 +91,13 @@ extension Model {
   ///     half the memory and the time of decoding), or `.int8` (products of quantised weights by activations rounded
   ///     to 8 bits, the same bits on every CPU). Left out: `.int8` for a model with quantised weights, else `.fp32`.
   ///   - context: how much of the past attention keeps; a recurrent state has no use for it.
+  ///   - state: how exactly its states keep their sums over the past; see `keepingStates(in:)`.
   ///   - mitigations: how its states evolve other than it was trained; see `mitigated(by:)`.
   /// - Throws: `notFound` with the ways to name a model, `badData` for files that do not hold one (all
   ///   missing, unexpected and mis-shaped tensors at once), `limit` before the memory limit would be passed.
   public static func load(
     _ nameOrPath: String, engine: Engine, compute: Compute? = nil, context: ContextBound = .standard,
-    mitigations: [Mitigation] = []
+    state: StatePrecision = .fp32, mitigations: [Mitigation] = []
   ) async throws -> Model {
     let model = try await engine.perform { isCancelled -> Model? in
       if isCancelled { throw MeanderError(.cancelled, "loading was cancelled", at: nameOrPath) }
@@ -110,7 +111,8 @@ extension Model {
         files: files, engine: engine, compute: language.compute, language: language, workspace: workspace,
         reservations: [weights, scratch])
     }
-    return mitigations.isEmpty ? model : try model.mitigated(by: mitigations)
+    let kept = state == .fp32 ? model : model.keepingStates(in: state)
+    return mitigations.isEmpty ? kept : try kept.mitigated(by: mitigations)
   }
 
   /// The same weights, sharing all memory, whose states evolve under `mitigations` and no others. O(1).
@@ -120,6 +122,12 @@ extension Model {
   public func mitigated(by mitigations: [Mitigation]) throws -> Model {
     Model(self, try language.mitigated(by: mitigations))
   }
+
+  /// The same weights, sharing all memory, whose sessions keep their states in `precision`. O(1).
+  public func keepingStates(in precision: StatePrecision) -> Model { Model(self, language.keepingStates(in: precision)) }
+
+  /// How exactly its sessions keep their sums over the past.
+  public var statePrecision: StatePrecision { language.plan.precision }
 
   /// The mitigations in force, in one order, whatever the one in which they were given.
   public var mitigations: [Mitigation] { language.plan.mitigations }

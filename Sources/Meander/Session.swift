@@ -64,6 +64,14 @@ public actor Session {
 }
 
 extension Session {
+  /// Feeds the tokens that the model's tokenizer begins a text with (a begin-of-text), where it asks for any and nothing was
+  /// read yet: a model that was taught so expects them. The commands begin every stream so.
+  public func begin() async throws {
+    let beginning = model.tokenizer.beginning
+    guard position == 0, bytesRead == 0, !beginning.isEmpty else { return }
+    try await feed(ids: beginning)
+  }
+
   /// Feeds text. O(bytes).
   public func feed(_ text: String) async throws { try await feed(bytes: Array(text.utf8)) }
 

@@ -43,6 +43,7 @@ private enum Key {
   static let model = "model_name"
   static let compute = "compute"
   static let instructions = "instructions"
+  static let statePrecision = "state_precision"
   static let mitigations = "mitigations"
   static let position = "position"
   static let bytesRead = "bytes_read"
@@ -61,6 +62,7 @@ extension Snapshot {
       Key.model: modelName, Key.compute: compute.rawValue, Key.instructions: instructions,
       Key.position: String(position), Key.bytesRead: String(bytesRead),
     ]
+    if statePrecision != .fp32 { writer.metadata[Key.statePrecision] = statePrecision.rawValue }
     if !mitigations.isEmpty { writer.metadata[Key.mitigations] = mitigations.joined(separator: " ") }
     for (name, text) in notes { writer.metadata[Key.note + name] = text }
     for region in regions.sorted(by: { $0.name < $1.name }) {
@@ -79,6 +81,7 @@ extension Snapshot {
     modelName = try header.text(Key.model)
     compute = try header.compute()
     instructions = try header.text(Key.instructions)
+    statePrecision = try header.statePrecision()
     mitigations = (store.metadata[Key.mitigations] ?? "").split(separator: " ").map(String.init)
     position = try header.count(Key.position)
     bytesRead = try header.count(Key.bytesRead)
@@ -136,6 +139,15 @@ private struct Header {
       throw MeanderError(.badData, "the products were computed in an unknown way, \(text.prefix(40))", at: path)
     }
     return compute
+  }
+
+  /// fp32 where nothing is said.
+  func statePrecision() throws -> StatePrecision {
+    guard let text = metadata[Key.statePrecision] else { return .fp32 }
+    guard let precision = StatePrecision(rawValue: text) else {
+      throw MeanderError(.badData, "the state was kept in an unknown way, \(text.prefix(40))", at: path)
+    }
+    return precision
   }
 
   func version() throws -> Snapshot.FormatVersion {

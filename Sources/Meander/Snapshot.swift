@@ -23,6 +23,8 @@ public struct Snapshot: Sendable {
   public let compute: Compute
   /// The instruction table that computed them: `avx2`, say.
   public let instructions: String
+  /// How exactly its sums over the past were kept.
+  public let statePrecision: StatePrecision
   /// The mitigations under which it evolved, in words.
   public let mitigations: [String]
   /// Tokens that the state has taken in.
@@ -67,6 +69,7 @@ extension Snapshot {
     modelName = model.name
     compute = model.compute
     instructions = model.engine.instructions
+    statePrecision = model.statePrecision
     mitigations = model.mitigations.map(\.description)
     position = contents.state.position
     bytesRead = contents.bytesRead
@@ -85,6 +88,9 @@ extension Snapshot {
   public func difference(from model: Model) -> String? {
     if compute != model.compute {
       return "the snapshot was taken with \(compute.rawValue) products and continues with \(model.compute.rawValue)"
+    }
+    if statePrecision != model.statePrecision {
+      return "the snapshot's state was kept in \(statePrecision.rawValue) and goes on in \(model.statePrecision.rawValue)"
     }
     guard compute == .bf16, instructions != model.engine.instructions else { return nil }
     return "the snapshot was taken with the instructions \(instructions) and continues with "

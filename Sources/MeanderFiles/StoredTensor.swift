@@ -10,8 +10,10 @@ struct StoredTensor: Sendable {
   let offset: Int
   /// Distance in elements between neighbors of each dimension; nil where the elements lie in row-major order.
   let strides: [Int]?
-  /// How what is asked for is made of what is stored.
-  var arrangement = TensorArrangement.asStored
+  /// Where the rows that are asked for lie, where they are not simply one behind the other.
+  var rows: StoredRows?
+  /// What the numbers that are asked for are of those that are stored.
+  var values = TensorValues.asStored
 
   var place: String { "\(bytes.path), tensor \(entry.name)" }
 
@@ -26,7 +28,7 @@ struct StoredTensor: Sendable {
     guard range.lowerBound.isMultiple(of: block), range.upperBound.isMultiple(of: block) else {
       throw MeanderError(.badRequest, "elements \(range) cut a block of \(block)", at: place)
     }
-    if case .rotaryPairs(let heads) = arrangement { return try inTurns(range, heads, body) }
+    if let rows { return try assembled(range, rows, body) }
     if let strides {
       // Safe: an array's own bytes, read inside the call.
       return try gathered(range, strides).withUnsafeBytes(body)
@@ -40,32 +42,33 @@ struct StoredTensor: Sendable {
     }
   }
 
-  /// The same where the halves of each head's rows are stored in turns. Ranges are whole rows, or lie in one.
-  private func inTurns<Result>(
-    _ range: Range<Int>, _ heads: Int, _ body: (UnsafeRawBufferPointer) throws -> Result
+  /// The same where rows are stored in another order, or apart. Ranges are whole rows, or lie in one.
+  private func assembled<Result>(
+    _ range: Range<Int>, _ rows: StoredRows, _ body: (UnsafeRawBufferPointer) throws -> Result
   ) throws -> Result {
-    let columns = entry.shape.count > 1 ? entry.shape[entry.shape.count - 1] : 1
-    let (block, width) = (entry.type.blockCount, entry.type.byteCount)
-    let half = entry.count / columns / heads / 2
-    /// Where element `index` of the row order that is asked for is stored.
-    func place(_ index: Int) -> Int {
-      let (row, column) = index.quotientAndRemainder(dividingBy: columns)
-      let (head, rest) = row.quotientAndRemainder(dividingBy: 2 * half)
-      let (part, pair) = rest.quotientAndRemainder(dividingBy: half)
-      return offset + ((head * 2 * half + 2 * pair + part) * columns + column) / block * width
-    }
+    let (columns, block, width) = (rows.columns, entry.type.blockCount, entry.type.byteCount)
     let starts = range.isEmpty ? [] : Array(stride(from: range.lowerBound, to: range.upperBound, by: columns))
     guard starts.count != 1 else {
-      let start = place(range.lowerBound)
+      let (row, column) = range.lowerBound.quotientAndRemainder(dividingBy: columns)
+      guard column + range.count <= columns else { throw cut(range, columns) }
+      let start = rows.offset(of: row) + column / block * width
       // Safe: a row's elements, or some of them; the tensor's bytes lie within the file.
       return try bytes.withBytes(start..<start + range.count / block * width) { try $0.withUnsafeBytes(body) }
     }
     guard starts.allSatisfy({ $0.isMultiple(of: columns) }), range.upperBound.isMultiple(of: columns) else {
-      throw MeanderError(.badRequest, "elements \(range) are no whole rows of \(columns)", at: self.place)
+      throw cut(range, columns)
     }
-    let gathered = starts.flatMap { bytes.copy(place($0)..<place($0) + columns / block * width) }
+    let size = columns / block * width
+    let gathered = starts.flatMap { start in
+      let offset = rows.offset(of: start / columns)
+      return bytes.copy(offset..<offset + size)
+    }
     // Safe: an array's own bytes, read inside the call.
     return try gathered.withUnsafeBytes(body)
+  }
+
+  private func cut(_ range: Range<Int>, _ columns: Int) -> MeanderError {
+    MeanderError(.badRequest, "elements \(range) are no whole rows of \(columns)", at: place)
   }
 
   /// The bytes of elements `range` of a tensor that is not row-major, copied into row-major order.
@@ -96,11 +99,26 @@ struct StoredTensor: Sendable {
   }
 }
 
-/// How a tensor's numbers are made of what is stored, where a file keeps them another way than its model is told of.
-package enum TensorArrangement: Sendable, Equatable {
-  case asStored
-  /// Rows of each head in pairs, first half and second half in turns, as rotary positions of neighbours want them.
-  case rotaryPairs(heads: Int)
-  /// The logarithm of what is stored less its sign.
-  case logarithmOfNegative
+/// Where the rows of a tensor lie in a file that keeps them in another order, or in several tensors.
+struct StoredRows: Sendable {
+  let columns: Int
+  /// In the order of the rows: where the first of them lies, how far it is to the next, and how many were before.
+  private var runs: [(offset: Int, step: Int, before: Int)] = []
+
+  init(columns: Int) { self.columns = columns }
+
+  /// Adds `count` rows to those that are there.
+  mutating func append(offset: Int, step: Int, count: Int, after before: Int) {
+    if count > 0 { runs.append((offset, step, before)) }
+  }
+
+  /// Where a row begins, in bytes. O(log of the runs).
+  func offset(of row: Int) -> Int {
+    var (low, high) = (0, runs.count)
+    while high - low > 1 {
+      let middle = (low + high) / 2
+      if runs[middle].before <= row { low = middle } else { high = middle }
+    }
+    return runs[low].offset + (row - runs[low].before) * runs[low].step
+  }
 }

@@ -1,11 +1,10 @@
-import Glibc
 import MeanderErrors
 
 /// All tensors of a model, from one file or several. Nothing is read before it is asked for, and any number
 /// of threads may read at once.
 package final class TensorStore: Sendable {
   let tensors: [String: StoredTensor]
-  private let files: [FileBytes]
+  let files: [FileBytes]
   /// What the file says of itself (of several files, the first one's).
   package let metadata: [String: String]
   /// Every tensor by name.
@@ -61,13 +60,7 @@ package final class TensorStore: Sendable {
           .badData, "\(tensor.entry.type.rawValue) where numbers were expected", at: tensor.place)
       }
     }
-    guard tensor.arrangement == .logarithmOfNegative else { return }
-    for index in values.indices {
-      guard values[index] < 0 else {
-        throw MeanderError(.badData, "\(values[index]) where all numbers are below zero", at: tensor.place)
-      }
-      values[index] = Float(log(-Double(values[index])))
-    }
+    try tensor.values.apply(to: &values, at: tensor.place)
   }
 
   /// All elements of `name`, widened to fp32.
@@ -114,31 +107,6 @@ package final class TensorStore: Sendable {
       // Safe: as many bytes are copied as both sides have.
       bytes.withUnsafeMutableBytes { $0.copyMemory(from: source) }
     }
-  }
-
-  /// The same file, whose tensors go by other names: of each that `rename` knows, its name, shape and arrangement. A shape of
-  /// another size than the stored one leaves it as it is, to be found mis-shaped.
-  package func renamed(
-    _ rename: (TensorEntry) throws -> (name: String, shape: [Int], arrangement: TensorArrangement)?
-  ) rethrows -> TensorStore {
-    var result: [String: StoredTensor] = [:]
-    for tensor in tensors.values {
-      let known = try rename(tensor.entry)
-      var entry = tensor.entry
-      if let known {
-        let reshaped = TensorEntry(name: known.name, type: entry.type, shape: known.shape)
-        entry = reshaped.flatMap { $0.count == entry.count ? $0 : nil }
-          ?? entry.named(known.name)
-      }
-      var moved = StoredTensor(entry: entry, bytes: tensor.bytes, offset: tensor.offset, strides: tensor.strides)
-      moved.arrangement = known?.arrangement ?? .asStored
-      result[entry.name] = moved
-    }
-    return TensorStore(result, files: files, metadata: metadata, path: path)
-  }
-
-  private init(_ tensors: [String: StoredTensor], files: [FileBytes], metadata: [String: String], path: String) {
-    (self.tensors, self.files, self.metadata, self.path) = (tensors, files, metadata, path)
   }
 
   /// Gives back the pages that were read; call it once the weights are packed.

@@ -26,6 +26,20 @@ extension Kernels {
     }
   }
 
+  /// x rounded to the nearest bfloat16, ties to even; what is not finite stays as it is. Complexity: O(numbers).
+  package func roundToBF16(_ x: Matrix) {
+    team.split(x.rows, workers: sharing(operations: 2 * x.rows * x.columns)) { part in
+      for row in part {
+        // Safe: a row of the view; parts write disjoint rows.
+        let values = x.base + row * x.stride
+        for column in 0..<x.columns where values[column].isFinite {
+          let bits = values[column].bitPattern
+          values[column] = Float(bitPattern: (bits &+ 0x7fff &+ (bits >> 16 & 1)) & 0xffff_0000)
+        }
+      }
+    }
+  }
+
   /// factors[h] = factors[h]·Π_t f[t, h], token after token: what the state was really multiplied by. f: T × H.
   package func gatherFactors(_ f: Matrix, into factors: Doubles) {
     precondition(f.columns == factors.count, "\(factors.count) factors for \(f.columns) heads")

@@ -30,7 +30,7 @@ package struct Blocks: Sendable {
   }
 
   /// How many tokens a stream can have; nil where it has no end.
-  var capacity: StreamCapacity? {
+  package var capacity: StreamCapacity? {
     let all = steps.compactMap(\.mixer.capacity) + [positions].compactMap { $0 }.map {
       StreamCapacity(tokens: $0.packed.outputs, what: "the table of learned positions", remedy: "Give it shorter input.")
     }
@@ -101,6 +101,13 @@ package struct StreamCapacity: Sendable {
   package var tokens: Int
   package var what: String
   package var remedy: String
+
+  /// Throws `.limit` where `count` tokens more would not fit behind `position`.
+  package func hold(_ position: Int64, _ count: Int, of model: String) throws {
+    guard position + Int64(count) > Int64(tokens) else { return }
+    throw MeanderError(
+      .limit, "\(what) holds \(tokens) tokens, and \(count) more would follow \(position)", at: model, remedy: remedy)
+  }
 }
 
 /// What makes logits of the final rows: cap · tanh(scale · x·Wᵀ / cap), or without a cap scale · x·Wᵀ.

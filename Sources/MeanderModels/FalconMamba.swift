@@ -8,8 +8,8 @@ package struct FalconMamba: Architecture {
 
   package static func recognizes(_ configuration: JSON) -> Bool { configuration["model_type"]?.string == "falcon_mamba" }
 
-  private let mamba: Mamba1
-  private let selectionEpsilon: Float
+  let mamba: Mamba1
+  let selectionEpsilon: Float
 
   package init(_ configuration: inout Configuration) throws {
     selectionEpsilon = Float(try configuration.float("mixer_rms_eps", 1e-6, in: 0...1))

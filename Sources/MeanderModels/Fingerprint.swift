@@ -3,13 +3,13 @@
 ///
 /// Eight lanes of multiply and rotate take a number each in turn, so that it keeps up with reading; they are
 /// folded at the end. The order of reading is the architecture's own and therefore always the same.
-struct Fingerprint {
+package struct Fingerprint {
   private var lanes = SIMD8<UInt64>(
     0x9E37_79B9_7F4A_7C15, 0xBF58_476D_1CE4_E5B9, 0x94D0_49BB_1331_11EB, 0xD6E8_FEB8_6659_FD93,
     0xA076_1D64_78BD_642F, 0xE703_7ED1_A0B4_28DB, 0x8EBC_6AF0_9C88_C6E3, 0x5899_65CC_7537_4CC3)
   private var count: UInt64 = 0
 
-  init() {}
+  package init() {}
 
   /// What tells a model apart: the digest of its weights, and what is computed with them.
   init(weights: String, arithmetic: String) {
@@ -17,7 +17,7 @@ struct Fingerprint {
     add(arithmetic)
   }
 
-  mutating func add(_ values: [Float]) {
+  package mutating func add(_ values: [Float]) {
     count &+= UInt64(values.count)
     var index = 0
     while index + 8 <= values.count {
@@ -41,7 +41,7 @@ struct Fingerprint {
   }
 
   /// 32 hexadecimal digits.
-  var hexadecimal: String {
+  package var hexadecimal: String {
     var high = count
     var low = ~count
     for lane in 0..<8 {

@@ -60,7 +60,8 @@ package struct GatedRecurrenceMixer: Mixer {
   package func declareState(in layout: inout StateLayout, layer: String) -> [StateRegion] {
     [
       layout.append("\(layer).conv", .f32, [sizes.convolutionWidth, sizes.inner]),
-      layout.append("\(layer).ssm", .f32, [sizes.inner]), layout.append("\(layer).rest", .f32, [sizes.inner]),
+      layout.append("\(layer).ssm", .f32, [sizes.inner], role: .recurrence),
+      layout.append("\(layer).rest", .f32, [sizes.inner], role: .rest),
     ]
   }
 

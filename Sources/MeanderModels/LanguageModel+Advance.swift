@@ -12,7 +12,7 @@ package enum Readout {
 extension LanguageModel {
   /// Moves `state` forward by `ids`. O(tokens), in the workspace's memory.
   ///
-  /// At multiples of the grid the gauge is read and mitigations act.
+  /// At multiples of the grid the gauge is read, mitigations act, and a state of less precision is rounded.
   ///
   /// Throws `.badRequest` for an id outside the vocabulary, before anything has moved, and `.nonFinite` when a head's
   /// state stops being finite; what was read until the last multiple of the grid then stands in `state`.
@@ -42,15 +42,13 @@ extension LanguageModel {
       rest = rest[piece.endIndex...]
       if isGaugeRead(at: state.position) { try readGauge(state, kernels) }
       if !plan.actions.isEmpty { act(on: state, kernels) }
+      round(state, kernels)
     }
   }
 
   /// Throws `.limit` where a model of learned positions, or a cache of fixed size, has no place for so many tokens more.
   private func hold(_ position: Int64, _ count: Int) throws {
-    guard let capacity = blocks.capacity, position + Int64(count) > Int64(capacity.tokens) else { return }
-    throw MeanderError(
-      .limit, "\(capacity.what) holds \(capacity.tokens) tokens, and \(count) more would follow \(position)",
-      at: facts.name, remedy: capacity.remedy)
+    try blocks.capacity?.hold(position, count, of: facts.name)
   }
 
   /// How many tokens may be read before something happens between two of them.

@@ -74,9 +74,10 @@ package final class LanguageModel: Sendable {
   ) throws -> (any Architecture.Type, any Architecture, TensorStore) {
     let (json, file): (JSON, String)
     var store: TensorStore?
-    if let gguf = try files.gguf() {
-      (json, store) = try gguf.model()
-      file = gguf.path
+    let gguf = try files.gguf()
+    let stored = try gguf.map { try GGUFModel($0) }
+    if let gguf, let stored {
+      (json, file) = (stored.configuration, gguf.path)
     } else {
       // Without one, the tensors themselves may tell what they are.
       let configurationFile = try files.file("config.json")
@@ -94,6 +95,7 @@ package final class LanguageModel: Sendable {
     var configuration = try Configuration(json, file: file)
     let architecture = try type.init(&configuration)
     try configuration.finish()
+    if let stored { store = try stored.store(for: architecture) }
     return (type, architecture, try store ?? TensorStore.open(files))
   }
 
@@ -146,10 +148,17 @@ package final class LanguageModel: Sendable {
   /// The same weights, whose states evolve under `mitigations` and none but these. Throws where one cannot be taken.
   package func mitigated(by mitigations: [Mitigation]) throws -> LanguageModel {
     let plain = plain ?? self
-    guard !mitigations.isEmpty else { return plain }
     var plan = plain.plan
+    plan.precision = self.plan.precision
     try plan.add(mitigations)
     return LanguageModel(plain, plan)
+  }
+
+  /// The same weights and mitigations, with states kept in `precision`.
+  package func keepingStates(in precision: StatePrecision) -> LanguageModel {
+    var plan = plan
+    plan.precision = precision
+    return LanguageModel(plain ?? self, plan)
   }
 
   /// The blocks, the first with its projections of every token at hand where the vocabulary is small.

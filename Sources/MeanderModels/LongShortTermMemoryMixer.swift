@@ -36,7 +36,7 @@ package struct LongShortTermMemoryMixer: Mixer {
   private static let cell = 1
 
   package func declareState(in layout: inout StateLayout, layer: String) -> [StateRegion] {
-    [layout.append("\(layer).h", .f32, [sizes.inner]), layout.append("\(layer).c", .f32, [sizes.inner])]
+    ["h", "c"].map { layout.append("\(layer).\($0)", .f32, [sizes.inner], role: .recurrence) }
   }
 
   package func forward(

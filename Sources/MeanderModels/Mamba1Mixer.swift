@@ -102,8 +102,8 @@ package struct Mamba1Mixer: Mixer {
   package func declareState(in layout: inout StateLayout, layer: String) -> [StateRegion] {
     [
       layout.append("\(layer).conv", .f32, [sizes.convolutionWidth, sizes.inner]),
-      layout.append("\(layer).ssm", .f32, [sizes.stateSize, sizes.inner]),
-      layout.append("\(layer).rest", .f32, [sizes.stateSize, sizes.inner]),
+      layout.append("\(layer).ssm", .f32, [sizes.stateSize, sizes.inner], role: .recurrence),
+      layout.append("\(layer).rest", .f32, [sizes.stateSize, sizes.inner], role: .rest),
     ]
   }
 

@@ -102,7 +102,7 @@ package struct Mamba2Mixer: Mixer {
     let channels = sizes.inner + 2 * sizes.keys
     return [
       layout.append("\(layer).conv", .f32, [sizes.convolutionWidth, channels]),
-      layout.append("\(layer).ssm", .f32, [sizes.heads, sizes.stateSize, sizes.headWidth]),
+      layout.append("\(layer).ssm", .f32, [sizes.heads, sizes.stateSize, sizes.headWidth], role: .recurrence),
       layout.append("\(layer).pending", .f64, [sizes.heads]),
       layout.append("\(layer).retention", .f64, [sizes.heads]),
     ]

@@ -83,7 +83,7 @@ struct LinearState {
   /// G (H × N × P), what is pending, and the log-decay since the start.
   func declare(in layout: inout StateLayout, layer: String, name: String) -> [StateRegion] {
     [
-      layout.append("\(layer).\(name)", .f32, [heads, size, width]),
+      layout.append("\(layer).\(name)", .f32, [heads, size, width], role: .recurrence),
       layout.append("\(layer).\(name)_pending", .f64, [heads * decays]),
       layout.append("\(layer).\(name)_retention", .f64, [heads * decays]),
     ]

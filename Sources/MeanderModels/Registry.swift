@@ -34,6 +34,16 @@ package enum Registry {
   /// Every architecture that GGUF files are read of, by their names for things: one file and one line here.
   package static let ggufArchitectures: [GGUFArchitecture] = [
     .mamba2,
+    .mamba,
+    .rwkv6,
+    .rwkv7,
+    .lfm2,
+    .jamba,
+    .graniteHybrid,
+    .nemotronH,
+    .nemotronHExperts,
+    .falconH1,
+    .qwen3Next,
     .llama,
     .qwen2,
     .qwen3,

@@ -9,8 +9,19 @@ package struct StateRegion: Sendable, Hashable {
   package let type: ElementType
   /// Row-major.
   package let shape: [Int]
+  /// What the region is to the layer.
+  package let role: Role
   /// Where the region begins in the state's block, in bytes; a multiple of 64.
   package let offset: Int
+
+  package enum Role: Sendable, Hashable {
+    /// Sums over the past that decay: what `StatePrecision` is of.
+    case recurrence
+    /// What fp32 could not hold of such a sum.
+    case rest
+    /// Anything else: windows and caches, gathered decays, what the gauge remembers.
+    case other
+  }
 
   package var count: Int { shape.reduce(1, *) }
   package var byteCount: Int { count * (type == .f64 ? 8 : 4) }
@@ -25,8 +36,10 @@ package struct StateLayout: Sendable {
   package init() {}
 
   /// Adds a region at the end and returns it.
-  package mutating func append(_ name: String, _ type: ElementType = .f32, _ shape: [Int]) -> StateRegion {
-    let region = StateRegion(name: name, type: type, shape: shape, offset: byteCount)
+  package mutating func append(
+    _ name: String, _ type: ElementType = .f32, _ shape: [Int], role: StateRegion.Role = .other
+  ) -> StateRegion {
+    let region = StateRegion(name: name, type: type, shape: shape, role: role, offset: byteCount)
     regions.append(region)
     byteCount += (region.byteCount + 63) & ~63
     return region

@@ -15,6 +15,8 @@ package struct Transformer: Sendable {
   /// Per layer, its own sliding window.
   package var windows: [Int?]
   private var rotary: String
+  /// How positions are stretched.
+  private(set) var scaling = RotaryScaling()
 
   /// What a configuration means where it says nothing.
   struct Defaults {
@@ -69,6 +71,7 @@ package struct Transformer: Sendable {
 
   /// Turns so many places of each head by position; 0 for none.
   mutating func turn(_ width: Int, _ scaling: RotaryScaling) {
+    self.scaling = scaling
     let positions = width > 0 ? scaling.rotary(width: width) : nil
     attention.positions = positions.map { .rotary($0) } ?? .none
     rotary = positions?.arithmetic ?? "none"

@@ -50,7 +50,7 @@ package final class WeightReader {
     reader.types = store.entries.mapValues(\.type)
     reader.shapes = store.entries.mapValues(\.shape)
     reader.path = store.path
-    reader.room = 2 * store.entries.values.reduce(0) { $0 + $1.count } + 1 << 20
+    reader.room = room(of: store)
     _ = try model(reader)
     try store.check(reader.declared)
     reader.origin = .store(store)
@@ -59,9 +59,17 @@ package final class WeightReader {
     return (built, reader)
   }
 
+  /// How many numbers a configuration may describe that is of `store`.
+  static func room(of store: TensorStore) -> Int { 2 * store.entries.values.reduce(0) { $0 + $1.count } + 1 << 20 }
+
   /// The tensors that `model` names, in its order, and those that a file may hold as a copy of something else.
-  package static func declarations<Model>(of model: (WeightReader) throws -> Model) throws -> [TensorDeclaration] {
+  ///
+  /// - Parameter room: how many numbers they may have, all together.
+  package static func declarations<Model>(
+    room: Int? = nil, of model: (WeightReader) throws -> Model
+  ) throws -> [TensorDeclaration] {
     let reader = WeightReader(table: .best, compute: .fp32)
+    if let room { reader.room = room }
     _ = try model(reader)
     return reader.declared
   }

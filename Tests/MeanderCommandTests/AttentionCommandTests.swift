@@ -30,6 +30,35 @@ import Testing
     #expect(enough.status == 0, "\(enough.errors)")
   }
 
+  /// A vocabulary of printable characters whose template begins a text with a token.
+  @Test func aTextBeginsAsItsTokenizerAsks() throws {
+    let scratch = try Scratch()
+    let letters = (33...126).map { String(Unicode.Scalar(UInt8($0))) } + ["Ġ", "Ċ"]
+    let vocabulary = Dictionary(uniqueKeysWithValues: letters.enumerated().map { ($1, $0) })
+    let tokenizer: [String: Any] = [
+      "added_tokens": [["id": 96, "content": "<s>", "special": true]], "pre_tokenizer": ["type": "ByteLevel", "add_prefix_space": false],
+      "post_processor": [
+        "type": "TemplateProcessing", "single": [["SpecialToken": ["id": "<s>"]], ["Sequence": ["id": "A"]]],
+        "special_tokens": ["<s>": ["id": "<s>", "ids": [96], "tokens": ["<s>"]]],
+      ], "decoder": ["type": "ByteLevel"], "model": ["type": "BPE", "vocab": vocabulary, "merges": [String]()],
+    ]
+    try FileManager.default.createDirectory(atPath: scratch.path("begun"), withIntermediateDirectories: true)
+    for name in ["config.json", "model.safetensors"] {
+      try FileManager.default.copyItem(atPath: Self.model + "/" + name, toPath: scratch.path("begun/\(name)"))
+    }
+    try JSONSerialization.data(withJSONObject: tokenizer).write(to: URL(fileURLWithPath: scratch.path("begun/tokenizer.json")))
+    for (command, input) in [
+      (["run", "-m", "begun", "-p", "seven..", "-n", "0", "--save", "a"], ""),
+      (["ask", "-m", "begun", "-n", "0", "--save", "a", "x"], "seven.."), (["stream", "-m", "begun", "--save", "a"], "seven.."),
+    ] {
+      let result = try Command.run(command, in: scratch, input: .bytes(Array(input.utf8)))
+      #expect(result.status == 0, "\(result.errors)")
+      let state = try Command.run(["state", "show", "a", "--json"], in: scratch).output
+      // The token and five letters; what could still join the points is not read yet.
+      #expect(state.contains(#""position": 6,"#) && state.contains(#""bytes_read": 7,"#), "\(command): \(state.prefix(200))")
+    }
+  }
+
   @Test func boundsThatExcludeEachOtherAreAMistakeOfUsage() throws {
     for arguments in [["--full-context", "1M", "--last-tokens", "8"], ["--full-context", "much"], ["--last-tokens", "x"]] {
       for command in [["stream"], ["ask", "x"], ["run", "-p", "x"], ["bench"], ["logits", "--ids", "i", "-o", "o"]] {

@@ -61,8 +61,10 @@ import Testing
     #expect(result.output.hasPrefix(#"{"mitigations":["state-norm:cap=40"#), "\(result.output.prefix(100))")
     // What was measured under one is not gone on with under another.
     #expect(try Command.run(arguments + ["--resume"], in: scratch).status == 65)
+    let narrow = try Command.run(arguments + ["--state", "bf16", "--json"], in: scratch)
+    #expect(narrow.status == 0 && narrow.output.contains(#""state":"bf16""#), "\(narrow.errors)")
     let plain = try Command.run(arguments + ["--json"], in: scratch)
-    #expect(plain.output.hasPrefix(#"{"mitigations":"none""#))
+    #expect(plain.output.hasPrefix(#"{"mitigations":"none""#) && !plain.output.contains(#""state":"#))
   }
 
   @Test(arguments: [

@@ -18,12 +18,20 @@ import Testing
     return (try golden.integers("input_ids").map { Int32($0) }, try golden.floats("logits"))
   }
 
-  private static let mamba2 = [
-    ("mamba2-tied", "mamba2-tied"), ("mamba2-groups", "mamba2-groups"), ("mamba2-defaults-original", "mamba2-defaults"),
+  private static let twins = [
+    "mamba2-defaults-original": "mamba2-defaults", "mamba1-original": "mamba1", "rwkv7-hf": "rwkv7-bf16-head64",
   ]
 
-  /// Names, shapes, A and the bounds of the time step come back as they went: the reference's logits, whole and token by token.
-  @Test(arguments: mamba2) func fp32GivesTheReferencesLogits(fixture: String, goldens: String) throws {
+  /// Every architecture that GGUF has a name for, in each layout of its checkpoints.
+  static let fixtures = [
+    "mamba2-tied", "mamba2-groups", "mamba2-defaults-original", "mamba1", "mamba1-original", "falcon-mamba", "rwkv6", "rwkv7",
+    "rwkv7-bf16-head64", "rwkv7-hf", "jamba", "falcon-h1", "granite-moe-hybrid", "granite-hybrid-dense", "lfm2", "nemotron-h",
+    "nemotron-h-moe", "qwen3-next", "llama-gqa", "qwen2-bias", "qwen3-qknorm",
+  ]
+
+  /// Names, shapes and what was done to numbers come back as they went: the reference's logits, whole and token by token.
+  @Test(arguments: fixtures) func fp32GivesTheReferencesLogits(fixture: String) throws {
+    let goldens = Self.twins[fixture] ?? fixture
     let (files, folder) = try written(fixture, as: .f32)
     let (ids, logits) = try self.goldens(goldens)
     for cut in [[], [Int](repeating: 1, count: ids.count)] {
@@ -55,6 +63,79 @@ import Testing
     #expect(try harness.logits(ids, cut: [3, 1, 4, 1, 5, 9, 2, 6]) == compared[1])
     let single = try Harness(files, compute: .int8, table: .named("scalar"), threads: 1)
     #expect(try single.logits(ids) == compared[1])
+  }
+
+  /// Rows of one tensor that stand in several, and several that stand in one, from quantised blocks.
+  @Test(arguments: ["granite-moe-hybrid", "qwen2-bias", "falcon-h1"])
+  func rowsOfBlocksStandWhereTheyBelong(fixture: String) throws {
+    let (ids, logits) = try goldens(fixture)
+    let (files, folder) = try written(fixture, as: .q8_0)
+    defer { withExtendedLifetime(folder) {} }
+    let types = try #require(try files.gguf()).store().entries.values.map(\.type)
+    #expect(types.contains(.q8_0))
+    for compute in [Compute.fp32, .int8] {
+      expectClose(try Harness(files, compute: compute).logits(ids), logits, "\(fixture) \(compute)", within: 0.05)
+    }
+  }
+
+  /// What was run in llama.cpp to the same logits is what is written still: names, shapes and numbers
+  /// (`Tests/Generators/gguf_in_llama_cpp.py` runs them there).
+  @Test(arguments: GGUFDigests.all) func theLayoutIsTheOneThatLlamaCppRan(fixture: String, digest: String) throws {
+    let (files, folder) = try written(fixture, as: .f32)
+    defer { withExtendedLifetime(folder) {} }
+    let store = try #require(try files.gguf()).store()
+    var found = Fingerprint()
+    for name in store.entries.keys.sorted() {
+      found.add(Array("\(name) \(store[name]?.shape ?? [])".utf8).map { Float($0) })
+      found.add(try store.floats(name))
+    }
+    #expect(found.hexadecimal == digest, "\(fixture)")
+  }
+
+  /// Output weights that are kept halved, once more after every second layer, as files for half precision have them.
+  @Test func halvedOutputsAreDoubledAgain() throws {
+    let (files, folder) = try written("rwkv6", as: .f32)
+    let file = try #require(try files.gguf())
+    let store = try file.store()
+    let entries = store.entries.values.sorted { $0.name < $1.name }
+    let metadata = file.metadata.copied.filter { $0.key != "rwkv6.rescale_every_n_layers" }
+    let writer = try GGUFWriter(
+      folder("halved.gguf"), metadata: metadata + [("rwkv6.rescale_every_n_layers", .count(1))], tensors: entries)
+    for entry in entries {
+      let isOutput = ["time_mix_output.weight", "channel_mix_value.weight"].contains { entry.name.hasSuffix($0) }
+      let layer = isOutput ? Int(entry.name.split(separator: ".")[1]) ?? 0 : 0
+      try writer.append(store.floats(entry.name).map { $0 / Float(1 << layer) }, as: .f32)
+    }
+    try writer.commit()
+    let halved = try Harness(ModelFiles.resolve(folder("halved.gguf"), environment: [:]))
+    let (ids, logits) = try goldens("rwkv6")
+    expectClose(try halved.logits(ids), logits, "halved")
+  }
+
+  /// Whatever byte of the header is another one, the file is read or refused.
+  @Test(arguments: ["jamba", "qwen3-next", "granite-moe-hybrid", "nemotron-h-moe", "rwkv7-bf16-head64", "falcon-h1", "lfm2"])
+  func damagedHeadersAreReadOrRefused(fixture: String) throws {
+    let (_, folder) = try written(fixture, as: .bf16)
+    let bytes = try FileBytes.mapping(folder("model.gguf")).copy()
+    var generator = SeededGenerator(seed: 11)
+    var refused = 0
+    for round in 0..<60 {
+      var damaged = bytes
+      let place = Int.random(in: 24..<1400, using: &generator)
+      damaged[place] = round % 3 == 0 ? 0xff : UInt8.random(in: 0...255, using: &generator)
+      try AtomicFile.write(folder("damaged.gguf"), bytes: damaged)
+      do {
+        _ = try LanguageModel.load(ModelFiles.resolve(folder("damaged.gguf"), environment: [:]), table: .best, compute: .fp32)
+      } catch is MeanderError { refused += 1 }
+    }
+    #expect(refused > 5)
+  }
+
+  @Test func whatFilesCannotTellIsRefused() throws {
+    for fixture in ["mistral-window", "llama-rope-scaled-f16-sharded", "zamba2"] {
+      let error = #expect(throws: MeanderError.self) { try GGUFExport(Fixture.model(fixture), as: .f32) }
+      #expect(error?.code == .unsupported, "\(fixture)")
+    }
   }
 
   /// A quantised model takes about what its file does, and is known as what it is.

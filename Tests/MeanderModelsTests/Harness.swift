@@ -28,6 +28,12 @@ struct Harness {
     state = model.makeState()
   }
 
+  /// A state of a model that shares `other`'s weights.
+  init(_ model: LanguageModel, like other: Harness) {
+    (self.model, kernels, workspace) = (model, other.kernels, other.workspace)
+    state = model.makeState()
+  }
+
   /// Logits after each of `ids`, T × V, fed in pieces of the sizes of `cut` (the rest in one).
   func logits(_ ids: [Int32], cut: [Int] = [], form: RecurrenceForm = .scan) throws -> [Float] {
     var result: [Float] = []

@@ -1,4 +1,5 @@
 import Glibc
+import MeanderErrors
 import MeanderKernels
 import MeanderModels
 import MeanderTestSupport
@@ -80,6 +81,19 @@ import Testing
       let slopes = stack.slopes(of: entry) { Self.loss($0, ids, targets, first: first) }
       expectClose(stack.gradient(of: entry), slopes, entry.name)
     }
+  }
+
+  /// A table of learned positions ends a stream where it ends, and says so.
+  @Test func aTableOfPositionsHasAnEnd() throws {
+    var blocks = try WeightReader.build(from: Self.parameters(), table: .best, Self.build)
+    let capacity = try #require(blocks.capacity)
+    #expect(capacity.tokens == 8)
+    try capacity.hold(3, 5, of: "it")
+    let error = #expect(throws: MeanderError.self) { try capacity.hold(3, 6, of: "it") }
+    #expect(error?.code == .limit && error?.what.contains("the table of learned positions holds 8 tokens") == true)
+    #expect(error?.remedy?.contains("shorter input") == true)
+    blocks.positions = nil
+    #expect(blocks.capacity == nil)
   }
 
   /// Without a tape, in one piece and in two: the same bits.

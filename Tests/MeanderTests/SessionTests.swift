@@ -4,6 +4,24 @@ import MeanderTestSupport
 import Testing
 
 @Suite(.timeLimit(.minutes(5))) struct SessionTests {
+  @Test func aTextBeginsAsItsTokenizerAsks() async throws {
+    let model = try await Model.load(RandomModel.begun.folder, engine: Engine())
+    #expect(model.tokenizer.beginning.count == 1)
+    let (session, other) = (try Session(model), try Session(model))
+    try await session.begin()
+    // Twice, and behind a text, it does nothing.
+    try await session.begin()
+    #expect(session.position == 1 && session.bytesRead == 0)
+    try await session.feed("hello there")
+    try await session.finishInput()
+    try await session.begin()
+    try await other.feed(ids: model.tokenizer.beginning + model.tokenizer.encode("hello there"))
+    #expect(try await session.logits() == other.logits())
+    let plain = try await Session(Model.load("reader", engine: Engine()))
+    try await plain.begin()
+    #expect(plain.position == 0)
+  }
+
   @Test func textBytesIdsAndPiecesAreOneInput() async throws {
     let model = try await Model.load("passkey", engine: Engine())
     let text = "The pass key is 48213. Né 日本 🌊."

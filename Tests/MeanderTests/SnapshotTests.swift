@@ -22,6 +22,26 @@ import Testing
     #expect(fileMode(path) == 0o600)
   }
 
+  @Test func howExactlyAStateIsKeptGoesWithIt() async throws {
+    let model = try await Model.load("reader", engine: Engine(), state: .bf16)
+    #expect(model.statePrecision == .bf16)
+    let text = String(repeating: "The state is rounded on the grid. ", count: 60)
+    let session = try Session(model)
+    try await session.feed(text)
+    let snapshot = try await Snapshot(bytes: session.snapshot().bytes())
+    #expect(snapshot.statePrecision == .bf16 && snapshot.difference(from: model) == nil)
+    let full = model.keepingStates(in: .fp32)
+    #expect(snapshot.difference(from: full)?.contains("bf16") == true)
+    let resumed = try Session(model, from: snapshot)
+    let other = try Session(full, from: snapshot)
+    for session in [session, resumed, other] { try await session.feed(text) }
+    let logits = try await session.logits()
+    #expect(try await resumed.logits() == logits)
+    #expect(try await other.logits() != logits)
+    let plain = try await Session(full).snapshot()
+    #expect(plain.statePrecision == .fp32)
+  }
+
   @Test func generatingGoesOnWithTheSameDraws() async throws {
     let model = try await Model.load("reader", engine: Engine())
     var sampling = SamplingOptions()

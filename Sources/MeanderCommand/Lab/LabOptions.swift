@@ -33,7 +33,8 @@ struct LabOptions: ParsableArguments {
     if !given.isEmpty { Console.note("mitigations: \(given.map(\.description).joined(separator: " "))") }
     func load(_ threads: Int) async throws -> Model {
       try await Model.load(
-        name, engine: Engine(threads: threads), compute: model.compute?.value, context: model.context.bound, mitigations: given)
+        name, engine: Engine(threads: threads), compute: model.compute?.value, context: model.context.bound,
+        state: model.state.value, mitigations: given)
     }
     let first = try await load(1)
     if threads == 1 { return LabSubject([first]) }

@@ -25,6 +25,11 @@ struct ModelOptions: ParsableArguments {
       """)
   var compute: ComputeOption?
 
+  @Option(
+    name: .long,
+    help: "How exactly states keep their sums over the past: bf16 rounds them at every 512th token of the stream.")
+  var state: StateOption = .fp32
+
   @OptionGroup var context: ContextOptions
 
   func validate() throws {
@@ -50,7 +55,8 @@ struct ModelOptions: ParsableArguments {
     let given = try mitigations?.values() ?? []
     let engine = try Engine(threads: threads, memoryLimit: memoryLimit)
     let model = try await Model.load(
-      name(), engine: engine, compute: compute?.value, context: context.bound, mitigations: given)
+      name(), engine: engine, compute: compute?.value, context: context.bound, state: state.value,
+      mitigations: given)
     if !given.isEmpty { Console.note("mitigations: \(model.mitigations.map(\.description).joined(separator: " "))") }
     return model
   }
@@ -70,6 +76,18 @@ struct MitigationOptions: ParsableArguments {
 
   /// Throws `badRequest` for a mitigation that there is none of.
   func values() throws -> [Mitigation] { try mitigation.map { try Mitigation($0) } }
+}
+
+enum StateOption: String, CaseIterable, ExpressibleByArgument {
+  case fp32
+  case bf16
+
+  var value: StatePrecision {
+    switch self {
+    case .fp32: .fp32
+    case .bf16: .bf16
+    }
+  }
 }
 
 enum ComputeOption: String, CaseIterable, ExpressibleByArgument {

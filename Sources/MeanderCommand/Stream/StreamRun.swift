@@ -32,6 +32,7 @@ final class StreamRun {
       if options.emit == .surprisal { record.scorer = LineScorer() }
       if options.mix == .ngram { record.mixture = StreamMixture() }
       session = try options.state.session(model)
+      try await session.begin()
     }
     if earlier != nil {
       try StreamResumption(record: record, isHere: options.resumeHere).position(&pump, &trail)

@@ -44,6 +44,7 @@ struct AskCommand: AsyncParsableCommand {
     let model = try await model.load(mitigations)
     let options = try sampling.options(for: model)
     let session = try state.session(model, sampling: options)
+    try await session.begin()
     let override = state.load != nil && sampling.areGiven ? options : nil
     let reader = try await fallback.reader(session, self.model)
     do {

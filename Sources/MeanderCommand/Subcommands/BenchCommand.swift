@@ -148,6 +148,7 @@ struct BenchResult {
     row.field("model", model.name)
     row.field("compute", model.compute.rawValue)
     row.field("instructions", model.engine.instructions)
+    row.field("state", model.statePrecision.rawValue)
     row.array("mitigations") { list in model.mitigations.forEach { list.element(string: $0.description) } }
   }
 }

@@ -10,7 +10,7 @@ struct QuantizeCommand: ParsableCommand {
       "quantize",
       """
       Matrices are rounded to the type, everything else stays in fp32. A GGUF file can be given another type whatever its \
-      architecture; of other models, Mamba-2 is written. llama.cpp reads the files, too.
+      architecture; of other models, most that llama.cpp knows are written, and it reads the files, too.
       """))
 
   @Argument(help: "A directory, a file, a shipped model's name, or a hub name in the local cache.")

@@ -59,12 +59,14 @@ struct RunCommand: AsyncParsableCommand {
   }
 
   private func read(into session: Session) async throws {
+    let start = session.position
+    try await session.begin()
     if let prompt {
       try await session.feed(prompt)
     } else if !Terminal.isTerminal(.input) {
       try await Reading(session: session).run()
     }
-    guard session.bytesRead > 0 || session.position > 0 else {
+    guard session.bytesRead > 0 || start > 0 else {
       throw MeanderError(
         .badRequest, "there is no text to continue",
         remedy: "Give one with -p, on standard input, or as a state with --load.")

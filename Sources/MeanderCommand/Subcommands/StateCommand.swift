@@ -38,6 +38,7 @@ struct StateShowCommand: AsyncParsableCommand {
       ("model", snapshot.modelName),
       ("fingerprint", snapshot.fingerprint),
       ("compute", "\(snapshot.compute.rawValue), instructions \(snapshot.instructions)"),
+      ("state precision", snapshot.statePrecision.rawValue),
       ("mitigations", snapshot.mitigations.isEmpty ? "none" : snapshot.mitigations.joined(separator: " ")),
       ("format", "\(snapshot.formatVersion)"),
       (
@@ -54,6 +55,7 @@ struct StateShowCommand: AsyncParsableCommand {
     row.field("fingerprint", snapshot.fingerprint)
     row.field("compute", snapshot.compute.rawValue)
     row.field("instructions", snapshot.instructions)
+    row.field("state_precision", snapshot.statePrecision.rawValue)
     row.array("mitigations") { list in snapshot.mitigations.forEach { list.element(string: $0) } }
     row.field("format_version", "\(snapshot.formatVersion)")
     row.field("state_bytes", snapshot.regions.reduce(0) { $0 + $1.bytes.count })

@@ -108,7 +108,7 @@ package struct MeasurementRun: Sendable {
         ("model", .string(model.name)), ("fingerprint", .string(model.fingerprint)),
         ("architecture", .string(model.architecture)),
         ("parameters", JSON(model.parameterCount)), ("compute", .string(model.compute.rawValue)),
-      ]
+      ] + (model.statePrecision == .fp32 ? [] : [("state", .string(model.statePrecision.rawValue))])
     }
     return [("mitigations", mitigations), ("task", .string(type(of: measurement).name))] + (model ?? [])
       + [("seed", Int(exactly: seed).map { JSON($0) } ?? .string(String(seed)))]

@@ -32,17 +32,34 @@ package struct GGUFExport {
     }
   }
 
-  /// A tensor of the new file: what it is made of, and how.
+  /// A tensor of the new file: what it is made of.
   private struct Source {
-    var name: String
-    var form = GGUFArchitecture.Form.same
-    var heads = 1
+    /// How many numbers a row has.
+    var columns: Int
+    /// What is written of the model's numbers.
+    var values = TensorValues.asStored
+    /// Whether the last two dimensions are written the other way round.
+    var isTurned = false
+    /// Rows of the model's tensors, and where they go.
+    var pieces: [Piece] = []
+    /// What rows are multiplied by, so many of them each; nothing where that is empty.
+    var factors: [(rows: Int, factor: Float)] = []
+
+    struct Piece {
+      var name: String
+      var shape: [Int]
+      /// The first of the tensor's rows that this run takes.
+      var first: Int
+      var run: RowRun
+    }
   }
 
   private let kind: Kind
   private let store: TensorStore
   private var metadata: [(key: String, value: GGUFWriter.Value)]
   private var tensors: [(entry: TensorEntry, source: Source)] = []
+  /// Tensors by their names in the new file, while they are put together.
+  private var sources: [String: (shape: [Int], source: Source)] = [:]
 
   /// Whether the metadata already holds a tokenizer, since the model came from a file like this one.
   package let hasTokenizer: Bool
@@ -55,13 +72,21 @@ package struct GGUFExport {
       metadata = file.metadata.copied.filter { !replaced.contains($0.key) }
       hasTokenizer = true
       for name in store.entries.keys.sorted() {
-        if let entry = store[name] { append(entry, entry.shape, name, Source(name: name)) }
+        guard let entry = store[name] else { continue }
+        let columns = max(1, entry.shape.last ?? 1)
+        let run = RowRun(first: 0, count: entry.count / columns)
+        append(
+          name, entry.shape,
+          Source(columns: columns, pieces: [.init(name: name, shape: entry.shape, first: 0, run: run)]))
       }
     } else {
       let (type, architecture, store) = try LanguageModel.open(files)
       self.store = store
-      let known = Registry.ggufArchitectures.lazy.compactMap { names in names.settings(architecture).map { (names, $0) } }
-      guard let (names, settings) = known.first else {
+      var known: (GGUFArchitecture, GGUFArchitecture.Settings)?
+      for names in Registry.ggufArchitectures where known == nil {
+        known = try names.settings(architecture).map { (names, $0) }
+      }
+      guard let (names, settings) = known else {
         throw MeanderError(
           .unsupported, "models of the architecture \(type.name) are not written as GGUF", at: files.name,
           remedy: "A model that is in a GGUF file already can be given another type, whatever it is.")
@@ -70,47 +95,67 @@ package struct GGUFExport {
       metadata += settings.map { ("\(names.name).\($0.0)", $0.1) } + architecture.shape.intent.ggufMetadata
       hasTokenizer = false
       let declared = try WeightReader.declarations { try architecture.build(from: $0) }
-      try store.check(declared)
-      for declaration in declared where !declaration.optional { try append(declaration, names, settings) }
+      let found = try store.check(declared)
+      var order: [String] = []
+      for declaration in declared where !declaration.optional {
+        order += try place(declaration, found[declaration.name] ?? declaration.name, architecture, names, GGUFSizes(settings))
+      }
+      for name in order { if let (shape, source) = sources[name] { append(name, shape, source) } }
+      for copy in names.copies where sources[copy.stored] == nil {
+        if let (shape, source) = sources[copy.of] { append(copy.stored, shape, source) }
+      }
     }
     metadata += [("general.quantization_version", .count(2)), ("general.file_type", .count(kind.fileType))]
   }
 
-  /// Notes a tensor that is stored under `stored` in the new file.
-  private mutating func append(_ entry: TensorEntry, _ shape: [Int], _ stored: String, _ source: Source) {
-    if let new = TensorEntry(name: stored, type: element(stored, shape), shape: shape) { tensors.append((new, source)) }
+  private mutating func append(_ name: String, _ shape: [Int], _ source: Source) {
+    if let entry = TensorEntry(name: name, type: element(name, shape), shape: shape) { tensors.append((entry, source)) }
   }
 
-  private mutating func append(
-    _ declaration: TensorDeclaration, _ names: GGUFArchitecture, _ settings: [(String, GGUFWriter.Value)]
-  ) throws {
-    guard let (tensor, layer) = names.tensor(of: declaration.name), let entry = store[declaration.name] else {
-      throw MeanderError(.unsupported, "the tensor has no name in GGUF files", at: declaration.name)
+  /// Notes where the rows of one of the model's tensors, `name` in its files, go; the names of the file's tensors that are new.
+  private mutating func place(
+    _ declaration: TensorDeclaration, _ name: String, _ architecture: any Architecture, _ names: GGUFArchitecture,
+    _ sizes: GGUFSizes
+  ) throws -> [String] {
+    guard let match = names.matches(declaration.name, sizes).first, let placement = match.placement(declaration.shape, sizes) else {
+      throw MeanderError(.unsupported, "the tensor has no place in GGUF files", at: declaration.name)
     }
-    func setting(_ key: String) -> Int {
-      for (name, value) in settings { if name == key, case .count(let count) = value { return count } }
-      return 1
+    var new: [String] = []
+    for (index, stored) in match.stored.enumerated() {
+      if sources[stored] == nil {
+        new.append(stored)
+        sources[stored] = (
+          placement.shapes[index],
+          Source(
+            columns: placement.columns, values: match.tensor.form.values, isTurned: placement.isTurned,
+            factors: names.factors(architecture, match.tensor))
+        )
+      }
+      let rows = declaration.shape.reduce(1, *) / max(1, placement.columns)
+      var first = 0
+      for run in placement.runs ?? [RowRun(first: 0, count: rows)] {
+        if run.source == index {
+          sources[stored]?.source.pieces.append(.init(name: name, shape: declaration.shape, first: first, run: run))
+        }
+        first += run.count
+      }
     }
-    var shape = entry.shape
-    var source = Source(name: declaration.name, form: tensor.form)
-    switch tensor.form {
-    case .same: break
-    case .column, .logarithm: shape = [entry.count, 1]
-    case .groups: shape = [setting("ssm.group_count"), entry.count / setting("ssm.group_count")]
-    case .convolution: shape = [entry.shape[0], entry.shape[2]]
-    case .queries: source.heads = setting("attention.head_count")
-    case .keys: source.heads = setting("attention.head_count_kv")
-    }
-    append(entry, shape, tensor.stored.split(separator: "#").joined(separator: layer), source)
+    return new
   }
 
   /// The type that a tensor is written in.
   private func element(_ name: String, _ shape: [Int]) -> ElementType {
-    let stays = ["norm", "conv1d", "ssm_a", "ssm_d", "ssm_x", "rope_freqs"]
-    guard shape.count >= 2, name.hasSuffix(".weight"), !stays.contains(where: { name.contains($0) }), let inner = shape.last
-    else { return .f32 }
+    let stays = ["norm", "conv1d", "shortconv.conv", "ssm_a", "ssm_d", "ssm_x", "rope_freqs", "ffn_gate_inp", "lerp"]
+    let isSmall = stays.contains { name.contains($0) } || Self.isPath(name)
+    guard shape.count >= 2, name.hasSuffix(".weight"), !isSmall, let inner = shape.last else { return .f32 }
     if inner.isMultiple(of: kind.element.blockCount) { return kind.element }
     return inner.isMultiple(of: ElementType.q8_0.blockCount) ? .q8_0 : .bf16
+  }
+
+  /// Whether it is one of the low-rank paths, or the small tensors, of RWKV's time mixing.
+  private static func isPath(_ name: String) -> Bool {
+    let matrices = ["key", "value", "receptance", "gate", "output"]
+    return name.contains(".time_mix_") && !matrices.contains { name.hasSuffix(".time_mix_\($0).weight") }
   }
 
   /// Adds to what the file says.
@@ -123,14 +168,8 @@ package struct GGUFExport {
     var done = 0
     var values: [Float] = []
     for (entry, source) in tensors {
-      let columns = max(1, store[source.name]?.shape.last ?? 1)
-      let rows = entry.count / columns
-      // A chunk of rows: whole blocks, and no more than a few megabytes.
-      let chunk = entry.shape.count >= 2 && source.form != .convolution ? max(1, (1 << 20) / columns) : rows
-      for first in stride(from: 0, to: rows, by: chunk) {
-        try append(rows: first..<min(first + chunk, rows), columns, source, as: entry.type, into: writer, &values)
-        store.release()
-      }
+      try write(entry, source, into: writer)
+      store.release()
       done += entry.byteCount
       progress(Double(done) / Double(max(1, total)))
     }
@@ -138,42 +177,64 @@ package struct GGUFExport {
     return total
   }
 
-  private func append(
-    rows: Range<Int>, _ columns: Int, _ source: Source, as type: ElementType, into writer: GGUFWriter,
-    _ values: inout [Float]
-  ) throws {
-    switch source.form {
-    case .queries, .keys:
-      let width = (store[source.name]?.shape[0] ?? 0) / source.heads
-      for row in rows {
-        // Rows of the two halves of a head in turns.
-        let (head, place) = row.quotientAndRemainder(dividingBy: width)
-        let from = head * width + place % 2 * (width / 2) + place / 2
-        try store.floats(source.name, from * columns..<(from + 1) * columns, into: &values)
-        try writer.append(values, as: type)
+  private func write(_ entry: TensorEntry, _ source: Source, into writer: GGUFWriter) throws {
+    if source.isTurned {
+      for piece in source.pieces {
+        let values = try store.floats(piece.name)
+        try writer.append(source.values.stored(Self.turned(values, piece.shape)), as: entry.type)
       }
-    default:
-      try store.floats(source.name, rows.lowerBound * columns..<rows.upperBound * columns, into: &values)
-      if case .logarithm = source.form { values = values.map { Float(-exponential(Double($0))) } }
-      try writer.append(values, as: type)
+      return
+    }
+    let rows = entry.count / source.columns
+    // Which piece each row comes from, and where in it.
+    var origins = [(piece: Int32, row: Int32)](repeating: (-1, 0), count: rows)
+    for (index, piece) in source.pieces.enumerated() {
+      for row in 0..<piece.run.count { origins[piece.run.first + row * piece.run.step] = (Int32(index), Int32(piece.first + row)) }
+    }
+    guard origins.allSatisfy({ $0.piece >= 0 }) else {
+      throw MeanderError(.badData, "not all of its rows are there", at: "\(store.path), tensor \(entry.name)")
+    }
+    let factors = source.factors.flatMap { Array(repeating: $0.factor, count: $0.rows) }
+    // A chunk of rows: whole blocks, and no more than a few megabytes.
+    let chunk = max(1, (1 << 20) / source.columns)
+    var (values, part): ([Float], [Float]) = ([], [])
+    for first in stride(from: 0, to: rows, by: chunk) {
+      let end = min(first + chunk, rows)
+      values.removeAll(keepingCapacity: true)
+      var row = first
+      while row < end {
+        let (piece, own) = origins[row]
+        var next = row + 1
+        while next < end, origins[next].piece == piece, origins[next].row == own + Int32(next - row) { next += 1 }
+        let range = Int(own) * source.columns..<(Int(own) + next - row) * source.columns
+        try store.floats(source.pieces[Int(piece)].name, range, into: &part)
+        if !factors.isEmpty {
+          for index in part.indices { part[index] *= factors[(row + index / source.columns) % factors.count] }
+        }
+        values += part
+        row = next
+      }
+      try writer.append(source.values.stored(values), as: entry.type)
+      store.release()
+    }
+  }
+
+  /// The last two dimensions the other way round.
+  private static func turned(_ values: [Float], _ shape: [Int]) -> [Float] {
+    let (rows, columns) = (shape[shape.count - 2], shape[shape.count - 1])
+    return stride(from: 0, to: values.count, by: rows * columns).flatMap { start in
+      (0..<columns).flatMap { column in (0..<rows).map { values[start + $0 * columns + column] } }
     }
   }
 }
 
-extension GGUFArchitecture {
-  /// The tensor that the architecture calls `name`, and its layer's number.
-  func tensor(of name: String) -> (Tensor, layer: String)? {
-    for tensor in tensors {
-      for candidate in [tensor.name, tensor.alternative].compactMap({ $0 }) {
-        let parts = candidate.split(separator: "#", omittingEmptySubsequences: false)
-        if parts.count == 1, candidate == name { return (tensor, "") }
-        guard parts.count == 2, name.hasPrefix(parts[0]), name.hasSuffix(parts[1]),
-          name.count > parts[0].count + parts[1].count
-        else { continue }
-        let layer = name.dropFirst(parts[0].count).dropLast(parts[1].count)
-        if layer.allSatisfy(\.isNumber) { return (tensor, String(layer)) }
-      }
+extension TensorValues {
+  /// What a file holds of a model's numbers.
+  fileprivate func stored(_ values: [Float]) -> [Float] {
+    switch self {
+    case .asStored: values
+    case .lessOne: values.map { $0 + 1 }
+    case .logarithmOfNegative: values.map { Float(-exponential(Double($0))) }
     }
-    return nil
   }
 }

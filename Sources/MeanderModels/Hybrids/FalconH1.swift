@@ -7,10 +7,10 @@ package struct FalconH1: HybridArchitecture {
   package static let name = "falcon_h1"
 
   let stack: HybridStack
-  private let mamba: Mamba2Mixer.Sizes
+  let mamba: Mamba2Mixer.Sizes
   /// What rows are multiplied with before and after attention, and Mamba-2; and behind the feed-forward.
-  private let attention, recurrence: (before: Float, after: Float)
-  private let down: Float
+  let attention, recurrence: (before: Float, after: Float)
+  let down: Float
 
   package init(_ configuration: inout Configuration) throws {
     var transformer = try Transformer(

@@ -8,12 +8,12 @@ package struct GraniteHybrid: HybridArchitecture {
   package static let name = "granitemoehybrid"
 
   let stack: HybridStack
-  private let mamba: Mamba2Mixer.Sizes
-  private let experts: Int
-  private let rule: ExpertRouter
-  private let expertInner: Int
+  let mamba: Mamba2Mixer.Sizes
+  let experts: Int
+  let rule: ExpertRouter
+  let expertInner: Int
   /// What every mixer's rows are multiplied by.
-  private let residual: Float
+  let residual: Float
 
   package init(_ configuration: inout Configuration) throws {
     var transformer = try Transformer(&configuration, .init(vocabulary: 32000, epsilon: 1e-6, positions: 2048))

@@ -7,9 +7,9 @@ package struct Jamba: HybridArchitecture {
   package static let name = "jamba"
 
   let stack: HybridStack
-  private let mamba: Mamba1Mixer.Sizes
-  private let experts: Int
-  private let rule: ExpertRouter
+  let mamba: Mamba1Mixer.Sizes
+  let experts: Int
+  let rule: ExpertRouter
   /// Per layer, whether its feed-forward is of experts.
   private let isSparse: [Bool]
 

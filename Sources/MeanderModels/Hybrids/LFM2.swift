@@ -7,8 +7,8 @@ package struct LFM2: HybridArchitecture {
   package static let name = "lfm2"
 
   let stack: HybridStack
-  private let kernel: Int
-  private let hasBias: Bool
+  let kernel: Int
+  let hasBias: Bool
 
   package init(_ configuration: inout Configuration) throws {
     let inner = try configuration.integer("intermediate_size", 12288, in: 1...1 << 22)

@@ -6,7 +6,7 @@ import MeanderKernels
 package struct NemotronH: HybridArchitecture {
   package static let name = "nemotron_h"
 
-  private enum Kind: String {
+  enum Kind: String {
     case mamba = "M", attention = "*", feedForward = "-", experts = "E"
 
     init?(named name: String) {
@@ -21,11 +21,11 @@ package struct NemotronH: HybridArchitecture {
   }
 
   let stack: HybridStack
-  private let kinds: [Kind]
-  private let mamba: Mamba2Mixer.Sizes
-  private let experts: Int
-  private let rule: ExpertRouter
-  private let expertInner, sharedInner: Int
+  let kinds: [Kind]
+  let mamba: Mamba2Mixer.Sizes
+  let experts: Int
+  let rule: ExpertRouter
+  let expertInner, sharedInner: Int
 
   package init(_ configuration: inout Configuration) throws {
     let kinds = try Self.kinds(&configuration)

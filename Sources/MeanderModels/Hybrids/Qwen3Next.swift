@@ -7,10 +7,10 @@ package struct Qwen3Next: HybridArchitecture {
   package static let name = "qwen3_next"
 
   let stack: HybridStack
-  private let delta: GatedDeltaMixer.Sizes
-  private let experts: Int
-  private let rule: ExpertRouter
-  private let expertInner, sharedInner: Int
+  let delta: GatedDeltaMixer.Sizes
+  let experts: Int
+  let rule: ExpertRouter
+  let expertInner, sharedInner: Int
   /// Per layer, whether its feed-forward is of experts.
   private let isSparse: [Bool]
 

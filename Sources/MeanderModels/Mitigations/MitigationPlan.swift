@@ -4,6 +4,8 @@ import MeanderKernels
 
 /// The mitigations in force on one model: what they set for each head, and what they do between tokens.
 package struct MitigationPlan: Sendable {
+  /// How exactly the sums of the past are kept.
+  package var precision = StatePrecision.fp32
   /// In the registry's order, whatever the one in which they were given: it changes nothing.
   package private(set) var mitigations: [Mitigation] = []
   /// Per layer and head; empty where nothing is local to a token.
@@ -134,8 +136,10 @@ extension MitigationPlan {
   }
 
   /// Adds a region to the state: `layers.3.` and its own name.
-  mutating func region(_ name: String, layer: Int, _ shape: [Int], _ type: ElementType = .f32) -> StateRegion {
-    layout.append("layers.\(layer).\(name)", type, shape)
+  mutating func region(
+    _ name: String, layer: Int, _ shape: [Int], _ type: ElementType = .f32, role: StateRegion.Role = .other
+  ) -> StateRegion {
+    layout.append("layers.\(layer).\(name)", type, shape, role: role)
   }
 
   /// H, N and P of a layer of heads.
@@ -156,7 +160,7 @@ extension MitigationPlan {
     shadows = [StateRegion?](repeating: nil, count: self.layers.count)
     factors = shadows
     for layer in layers {
-      shadows[layer] = region("shadow", layer: layer, shape(layer))
+      shadows[layer] = region("shadow", layer: layer, shape(layer), role: .recurrence)
       if withFactors { factors[layer] = region("factors", layer: layer, [self.layers[layer].count], .f64) }
     }
   }

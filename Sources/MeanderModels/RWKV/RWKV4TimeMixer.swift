@@ -37,7 +37,9 @@ package struct RWKV4TimeMixer: Mixer {
 
   package func declareState(in layout: inout StateLayout, layer: String) -> [StateRegion] {
     [layout.append("\(layer).att_shift", .f32, [width])]
-      + ["num", "den", "max", "num_rest", "den_rest"].map { layout.append("\(layer).\($0)", .f32, [inner]) }
+      + [("num", .recurrence), ("den", .recurrence), ("max", .other), ("num_rest", .rest), ("den_rest", .rest)].map {
+        (name: String, role: StateRegion.Role) in layout.append("\(layer).\(name)", .f32, [inner], role: role)
+      }
   }
 
   package func forward(

@@ -13,6 +13,8 @@ package struct RWKV6: Architecture {
   package let shape: LanguageShape
   let time: RWKV6TimeMixer.Sizes
   let inner: Int
+  /// After so many layers output weights are kept halved, once more each time (as files for half precision have them); 0 for never.
+  let rescale: Int
 
   package init(_ configuration: inout Configuration) throws {
     try configuration.require("original_layout", true)
@@ -26,6 +28,7 @@ package struct RWKV6: Architecture {
     shape = LanguageShape(
       width: width, layers: try configuration.integer("num_hidden_layers", in: 1...1 << 16),
       vocabulary: try configuration.integer("vocab_size", in: 1...1 << 24), intent: try ModelIntent(&configuration))
+    rescale = try configuration.integer("rescale_every", 0, in: 0...1 << 16)
     configuration.ignore(HuggingFaceKeys.withoutMeaning)
   }
 
@@ -47,7 +50,7 @@ package struct RWKV6: Architecture {
   package var arithmetic: String {
     """
     layers \(shape.layers) width \(shape.width) head \(time.headSize) ranks \(time.mixRank) \(time.decayRank) inner \(inner)
-    """
+    """ + (rescale > 0 ? " rescale \(rescale)" : "")
   }
 
   /// As the authors begin, roughly: decays from slow to fast over the channels, mixing spread over them.
@@ -71,7 +74,10 @@ package struct RWKV6: Architecture {
 
   package func build(from reader: WeightReader) throws -> Blocks {
     let width = shape.width
-    return try RWKVNames.blocks(shape, isTied: false, epsilon: 1e-5, from: reader) { prefix, _ in
+    return try RWKVNames.blocks(
+      shape, isTied: false, epsilon: 1e-5, from: reader,
+      scale: { rescale > 0 ? Float(sign: .plus, exponent: $0 / rescale, significand: 1) : 1 }
+    ) { prefix, _ in
       let channel = RWKVChannelMixer(
         width: width, inner: inner, keyMix: try reader.mixRow(prefix + "ffn.time_maa_k", count: width),
         key: try reader.weight(prefix + "ffn.key.weight", outputs: inner, inner: width),

@@ -13,8 +13,10 @@ enum RWKVNames {
   }
 
   /// emb → ln0 → (ln1 → time mixing, ln2 → channel mixing) → ln_out → head.
+  ///
+  /// - Parameter scale: what the mixers of a layer are multiplied by.
   static func blocks(
-    _ shape: LanguageShape, isTied: Bool, epsilon: Float, from reader: WeightReader,
+    _ shape: LanguageShape, isTied: Bool, epsilon: Float, from reader: WeightReader, scale: (_ layer: Int) -> Float = { _ in 1 },
     mixers: (_ prefix: String, _ layer: Int) throws -> (time: any Mixer, channel: any Mixer)
   ) throws -> Blocks {
     let width = shape.width
@@ -24,8 +26,12 @@ enum RWKVNames {
       let prefix = "blocks.\(layer)."
       let (time, channel) = try mixers(prefix, layer)
       return [
-        Block(layer: layer, norm: try reader.layerNorm(prefix + "ln1.", width: width, epsilon: epsilon), mixer: time),
-        Block(layer: layer, norm: try reader.layerNorm(prefix + "ln2.", width: width, epsilon: epsilon), mixer: channel),
+        Block(
+          layer: layer, norm: try reader.layerNorm(prefix + "ln1.", width: width, epsilon: epsilon), mixer: time,
+          scale: scale(layer)),
+        Block(
+          layer: layer, norm: try reader.layerNorm(prefix + "ln2.", width: width, epsilon: epsilon), mixer: channel,
+          scale: scale(layer)),
       ]
     }
     let head = isTied ? embedding : try reader.weight("head.weight", outputs: shape.vocabulary, inner: width)
