@@ -40,7 +40,7 @@ public enum Quantization {
     var export = try GGUFExport(files, as: kind)
     var hasTokenizer = export.hasTokenizer
     if !hasTokenizer {
-      let tokenizer = try Tokenizer.ggufMetadata(files)
+      let tokenizer = try Tokenizer.ggufMetadata(files, vocabulary: export.vocabulary)
       export.add(tokenizer ?? [("tokenizer.ggml.model", .text("no_vocab"))])
       if let template = try ChatTemplate.source(files) { export.add([("tokenizer.chat_template", .text(template))]) }
       hasTokenizer = tokenizer != nil

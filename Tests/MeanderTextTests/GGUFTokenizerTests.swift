@@ -90,6 +90,24 @@ private struct Metadata {
     }
   }
 
+  /// RWKV's vocabulary, written as a GGUF file holds it, with more ids than tokens: the ids that it gives in its own file.
+  @Test func theWorldVocabularyGivesTheSameIDs() throws {
+    let folder = TemporaryFolder()
+    let files = Fixture.model("tokenizers/rwkv-world")
+    let metadata = try #require(try Tokenizer.ggufMetadata(files, vocabulary: 65_536))
+    let writer = try GGUFWriter(folder("model.gguf"), metadata: metadata, tensors: [])
+    try writer.commit()
+    let tokenizer = try Tokenizer.load(ModelFiles(folder: folder.path))
+    let goldens = try TokenizerGoldens("rwkv-world")
+    #expect(goldens.rows.count > 100)
+    for row in goldens.rows { #expect(tokenizer.encode(row.text) == row.ids, "\(row.text.debugDescription)") }
+    let own = try Tokenizer.load(files)
+    for id in 0..<Int32(65_530) { #expect(tokenizer.decode([id]) == own.decode([id])) }
+    #expect(tokenizer.endOfText == [0] && tokenizer.beginning.isEmpty)
+    let names = try GGUFFile(FileBytes.mapping(folder("model.gguf"))).metadata.array("tokenizer.ggml.tokens")?.texts()
+    #expect(names?.count == 65_536 && names?[1] == Array(#"\x00"#.utf8) && names?[65_535] == Array("[PAD65535]".utf8))
+  }
+
   @Test func sentencePiecesMergeByScore() throws {
     var metadata = Metadata()
     let digits = Array("0123456789ABCDEF")
@@ -114,6 +132,14 @@ private struct Metadata {
     #expect(tokenizer.endOfText == [2])
   }
 
+  @Test func whatIsNotEscapedIsRefused() throws {
+    var metadata = Metadata()
+    metadata.set("model", "rwkv")
+    metadata.set("tokens", ["<s>", #"\xq"#])
+    let error = #expect(throws: MeanderError.self) { try metadata.tokenizer() }
+    #expect(error?.what.contains("token 1") == true)
+  }
+
   @Test func whatIsNotUnderstoodIsRefused() throws {
     func refusal(_ change: (inout Metadata) -> Void) -> MeanderError? {
       var metadata = Metadata()
@@ -132,6 +158,7 @@ private struct Metadata {
       ({ $0.set("model", "gpt2"); $0.set("pre", "gpt-2"); $0.set("merges", [""]) }, "merges"),
       ({ $0.set("model", "gpt2"); $0.set("pre", "gpt-2"); $0.set("eos_token_id", 2) }, "eos_token_id"),
       ({ $0.set("model", "llama") }, "scores"),
+      ({ $0.set("model", "rwkv") }, "byte 0"),
       ({ $0.set("model", "gpt2"); $0.set("token_type", [Int32(1)]) }, "token_type"),
       ({ $0.set("model", "llama"); $0.set("scores", [0, Float.nan]) }, "score"),
     ]

@@ -63,6 +63,8 @@ package struct GGUFExport {
 
   /// Whether the metadata already holds a tokenizer, since the model came from a file like this one.
   package let hasTokenizer: Bool
+  /// V, how many rows the embedding has.
+  package private(set) var vocabulary = 0
 
   package init(_ files: ModelFiles, as kind: Kind) throws {
     self.kind = kind
@@ -94,6 +96,7 @@ package struct GGUFExport {
       metadata = [("general.architecture", .text(names.name)), ("general.name", .text(files.name))]
       metadata += settings.map { ("\(names.name).\($0.0)", $0.1) } + architecture.shape.intent.ggufMetadata
       hasTokenizer = false
+      vocabulary = architecture.shape.vocabulary
       let declared = try WeightReader.declarations { try architecture.build(from: $0) }
       let found = try store.check(declared)
       var order: [String] = []

@@ -1,7 +1,8 @@
 import MeanderErrors
 import MeanderFiles
 
-/// The tokenizer in a GGUF file's metadata: byte-level BPE (`gpt2`) and sentencepiece's BPE (`llama`).
+/// The tokenizer in a GGUF file's metadata: byte-level BPE (`gpt2`), sentencepiece's BPE (`llama`) and RWKV's world
+/// vocabulary (`rwkv`).
 ///
 /// Control tokens are matched in the text as the special tokens they are, and user-defined ones as plain ones; whatever else
 /// would change ids is refused by name.
@@ -42,12 +43,14 @@ struct GGUFTokenizer {
     switch model {
     case "gpt2": parts = try byteLevel()
     case "llama": parts = try sentencePiece()
+    case "rwkv": parts = try world()
     default:
       throw metadata.failure(
-        "tokenizer.ggml.model", "is \"\(model)\", which is not understood; gpt2 and llama are", .unsupported)
+        "tokenizer.ggml.model", "is \"\(model)\", which is not understood; gpt2, llama and rwkv are", .unsupported)
     }
     parts.beginOfText = try id("bos")
-    parts.endOfText = Set([try id("eos"), try id("eot")].compactMap { $0 })
+    if model != "rwkv" { parts.endOfText = [] }
+    parts.endOfText.formUnion([try id("eos"), try id("eot")].compactMap { $0 })
     let isSentencePiece = model == "llama"
     let begins = try Self.takesWholeWords.contains(metadata.text("tokenizer.ggml.pre") ?? "") || isSentencePiece
     if try metadata.bool("tokenizer.ggml.add_bos_token") ?? begins, let begin = parts.beginOfText { parts.prefix = [begin] }
@@ -124,6 +127,12 @@ struct GGUFTokenizer {
         UInt64(rank) << 32 | UInt64(UInt32(bitPattern: merged)))
     }
     return table
+  }
+
+  /// Id 0 stands for nothing, whatever the file calls it, and so do tokens that are not used.
+  private func world() throws -> Tokenizer.Parts {
+    let used = texts.indices.map { $0 > 0 && isOf(.normal, $0) ? texts[$0] : nil }
+    return try WorldVocabulary(escaped: used, path: metadata.path).tokenizer()
   }
 
   private func sentencePiece() throws -> Tokenizer.Parts {

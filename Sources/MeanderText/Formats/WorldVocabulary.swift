@@ -1,26 +1,50 @@
 import MeanderErrors
 import MeanderFiles
 
-/// RWKV's world vocabulary: a line a token, with its id, its text or bytes as a Python literal, and its
-/// length in bytes.
+/// RWKV's world vocabulary: a file with a line a token, with its id, its text or bytes as a Python literal, and its
+/// length in bytes; or the texts of a GGUF file, escaped as such literals are.
 struct WorldVocabulary {
-  private let bytes: [UInt8]
+  private let entries: [(bytes: [UInt8], id: Int32)]
   private let path: String
 
-  init(_ file: FileBytes) {
-    bytes = file.copy()
+  init(_ file: FileBytes) throws {
     path = file.path
+    var entries: [(bytes: [UInt8], id: Int32)] = []
+    for (number, line) in file.copy().split(separator: 0x0A).enumerated() where !line.allSatisfy({ $0 <= 0x20 }) {
+      guard let entry = Self.entry(line.last == 0x0D ? line.dropLast() : line) else {
+        throw Self.damaged("line \(number + 1) is not an id, a literal and its length", path)
+      }
+      entries.append(entry)
+    }
+    self.entries = entries
+  }
+
+  /// - Parameter texts: by id; nil where an id stands for nothing.
+  init(escaped texts: [[UInt8]?], path: String) throws {
+    self.path = path
+    entries = try texts.enumerated().compactMap { id, text in
+      guard let text else { return nil }
+      guard let bytes = PythonLiteral.bytes((Array("b'".utf8) + text + Array("'".utf8))[...]), !bytes.isEmpty else {
+        throw Self.damaged("token \(id) is not escaped as bytes are", path)
+      }
+      return (bytes, Int32(id))
+    }
+  }
+
+  /// The texts of `count` tokens as a GGUF file holds them, and what each is: 3 for a control token, 1 for one of the vocabulary, 5
+  /// for one that stands for nothing.
+  func escaped(count: Int) -> (texts: [[UInt8]], kinds: [Int]) {
+    let count = max(count, Int(entries.map(\.id).max() ?? 0) + 1)
+    var texts = (0..<count).map { Array("[PAD\($0)]".utf8) }
+    var kinds = [Int](repeating: 5, count: count)
+    (texts[0], kinds[0]) = (Array("<s>".utf8), 3)
+    for (bytes, id) in entries { (texts[Int(id)], kinds[Int(id)]) = (PythonLiteral.escaped(bytes), 1) }
+    return (texts, kinds)
   }
 
   /// Encoding takes the longest token that fits, again and again. Id 0 stands for nothing, and ends a text.
   func tokenizer() throws -> Tokenizer.Parts {
-    var entries: [(bytes: [UInt8], id: Int32)] = []
-    for (number, line) in bytes.split(separator: 0x0A).enumerated() where !line.allSatisfy({ $0 <= 0x20 }) {
-      guard let entry = entry(line.last == 0x0D ? line.dropLast() : line) else {
-        throw damaged("line \(number + 1) is not an id, a literal and its length")
-      }
-      entries.append(entry)
-    }
+    func damaged(_ what: String) -> MeanderError { Self.damaged(what, path) }
     var table = PieceTable(count: Int(entries.map(\.id).max() ?? 0) + 1)
     table.insert([], id: 0)
     for (bytes, id) in entries {
@@ -39,11 +63,11 @@ struct WorldVocabulary {
     return parts
   }
 
-  private func damaged(_ what: String) -> MeanderError {
+  private static func damaged(_ what: String, _ path: String) -> MeanderError {
     MeanderError(.badData, what, at: path, remedy: "Fetch the tokenizer again.")
   }
 
-  private func entry(_ line: ArraySlice<UInt8>) -> (bytes: [UInt8], id: Int32)? {
+  private static func entry(_ line: ArraySlice<UInt8>) -> (bytes: [UInt8], id: Int32)? {
     guard let first = line.firstIndex(of: 0x20), let last = line.lastIndex(of: 0x20), first < last,
       let id = Int(String(decoding: line[..<first], as: UTF8.self)), (1..<TokenizerFile.mostIDs).contains(id),
       let length = Int(String(decoding: line[(last + 1)...], as: UTF8.self)),
@@ -55,6 +79,21 @@ struct WorldVocabulary {
 
 /// Python's literals of strings and of bytes, as `repr` writes them.
 enum PythonLiteral {
+  /// Bytes as they stand within a literal of bytes.
+  static func escaped(_ bytes: [UInt8]) -> [UInt8] {
+    let digits = Array("0123456789abcdef".utf8)
+    return bytes.flatMap { byte -> [UInt8] in
+      switch byte {
+      case 0x09: Array(#"\t"#.utf8)
+      case 0x0A: Array(#"\n"#.utf8)
+      case 0x0D: Array(#"\r"#.utf8)
+      case UInt8(ascii: "\\"): Array(#"\\"#.utf8)
+      case 0x20..<0x7F: [byte]
+      default: Array(#"\x"#.utf8) + [digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+      }
+    }
+  }
+
   /// The bytes that a literal stands for (a string's UTF-8), or nil where it is none.
   static func bytes(_ literal: ArraySlice<UInt8>) -> [UInt8]? {
     var rest = literal
