@@ -21,7 +21,7 @@ bench: prepare build ## compare with llama.cpp on this machine, outputs first (B
 	@Benchmarks/run $(MEANDER)
 
 dist: prepare ## dist/meander-VERSION-ARCH.tar.gz: one executable that needs no Swift, models inside
-	swift build -c release --product meander --static-swift-stdlib --scratch-path $(STATIC)
+	swift build -c release --product meander --static-swift-stdlib --disable-default-traits --scratch-path $(STATIC)
 	@.ci/package $(STATIC)/release/meander
 
 clean: ## remove what was built

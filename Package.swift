@@ -31,12 +31,17 @@ let package = Package(
   name: "Meander",
   products: [
     .library(name: "Meander", targets: ["Meander"]),
+    .library(name: "MeanderLongConvolution", targets: ["MeanderLongConvolution"]),
     .library(name: "MeanderText", targets: ["MeanderText"]),
     .library(name: "MeanderTraining", targets: ["MeanderTraining"]),
     .executable(name: "meander", targets: ["MeanderCommand"]),
     .library(name: "MeanderModelPasskey", targets: ["MeanderModelPasskey"]),
     .library(name: "MeanderModelReader", targets: ["MeanderModelReader"]),
     .library(name: "MeanderModelTiny", targets: ["MeanderModelTiny"]),
+  ],
+  traits: [
+    .trait(name: "FFTW", description: "The command knows long convolutions, and links FFTW for them."),
+    .default(enabledTraits: ["FFTW"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -62,7 +67,8 @@ let package = Package(
       dependencies: ["MeanderErrors", "MeanderFiles", "MeanderKernels", "MeanderModels", "MeanderText", logging],
       swiftSettings: settings),
     .target(
-      name: "MeanderLongConvolution", dependencies: ["CFFTW", "MeanderErrors", "MeanderModels"], swiftSettings: settings),
+      name: "MeanderLongConvolution",
+      dependencies: ["CFFTW", "MeanderErrors", "MeanderFiles", "MeanderKernels", "MeanderModels"], swiftSettings: settings),
     .target(name: "MeanderTasks", dependencies: ["MeanderErrors", "MeanderFiles"], swiftSettings: settings),
     .target(
       name: "MeanderTraining",
@@ -75,6 +81,7 @@ let package = Package(
       dependencies: [
         "Meander", "MeanderErrors", "MeanderEvaluation", "MeanderFiles", "MeanderKernels", "MeanderModelPasskey",
         "MeanderModelReader", "MeanderModels", "MeanderTasks", "MeanderText", "MeanderTraining", argumentParser, system,
+        .target(name: "MeanderLongConvolution", condition: .when(traits: ["FFTW"])),
       ],
       swiftSettings: settings),
     .target(
@@ -92,8 +99,13 @@ let package = Package(
     tests("MeanderTasksTests", ["MeanderErrors", "MeanderFiles", "MeanderTasks"]),
     tests(
       "MeanderTrainingTests",
-      ["MeanderErrors", "MeanderFiles", "MeanderKernels", "MeanderModels", "MeanderTasks", "MeanderText", "MeanderTraining"]),
-    tests("MeanderLongConvolutionTests", ["MeanderLongConvolution"]),
+      [
+        "MeanderErrors", "MeanderFiles", "MeanderKernels", "MeanderLongConvolution", "MeanderModels", "MeanderTasks", "MeanderText",
+        "MeanderTraining",
+      ]),
+    tests(
+      "MeanderLongConvolutionTests",
+      ["Meander", "MeanderErrors", "MeanderFiles", "MeanderKernels", "MeanderLongConvolution", "MeanderModels"]),
     tests(
       "MeanderEvaluationTests",
       ["Meander", "MeanderErrors", "MeanderEvaluation", "MeanderFiles", "MeanderTasks", "MeanderModelPasskey", "MeanderModelReader"]),

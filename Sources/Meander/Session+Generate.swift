@@ -9,7 +9,8 @@ extension Session {
   ///
   /// - Parameters:
   ///   - sampling: how tokens are drawn from here on; nil goes on with the session's own sampler where it
-  ///     stands.
+  ///     stands. With a beam, the whole text is found when the first token is asked for, and the session then stands behind
+  ///     all of it.
   ///   - maximumTokens: how many at most; nil for no bound.
   ///   - stop: texts that end the generation where they appear; they are not part of the text that is
   ///     yielded.
@@ -29,6 +30,16 @@ extension Session {
     try await turn(isAdmitted: true) { _ in
       try core.changing { $0.sampler = try Sampler(sampling) }
     }
+  }
+
+  /// The whole text that a beam search finds, or nil where the sampler does not search.
+  func search(_ options: GenerationOptions) async throws -> [Drawn]? {
+    let core = core
+    let beam = try await turn(isAdmitted: true) { _ in try core.changing { $0.sampler.options.beam } }
+    guard beam.width > 1 else { return nil }
+    let reservation = try core.reserve(2 * beam.width)
+    defer { withExtendedLifetime(reservation) {} }
+    return try await turn(isAdmitted: true, core.searching(try SearchJob(beam, options, model)))
   }
 
   /// Draws the next token and reads it.

@@ -38,12 +38,30 @@ final class SessionCore: Sendable {
     self.reservation = reservation
   }
 
+  /// Memory for so many states beside the session's own.
+  func reserve(_ count: Int) throws -> MemoryReservation {
+    try model.engine.reserve(count * model.stateByteCount, for: "\(count) states of a search")
+  }
+
   private static func reserve(_ model: Model) throws -> MemoryReservation {
     try model.engine.reserve(model.stateByteCount, for: "the state of a session")
   }
 
   /// Where the session stands; can be read while a job is running.
   var progress: Progress { published.withLock { $0 } }
+
+  /// A search from here, one step a turn; where it is done, the session stands behind the text that it found.
+  func searching(_ job: SearchJob) -> @Sendable (_ isCancelled: Bool) throws -> [Drawn]? {
+    let job = Shared(job)
+    return { [self] isCancelled in
+      try changing { contents in
+        try job.value.withLock { job in
+          guard try job.turn(&contents, model, isCancelled: isCancelled) else { return nil }
+          return job.found
+        }
+      }
+    }
+  }
 
   /// The turns of `job`, one a call; its result when it is done.
   func running(_ job: FeedJob) -> @Sendable (_ isCancelled: Bool) throws -> FeedJob.Result? {
@@ -126,10 +144,12 @@ struct SessionContents: Sendable {
   var bytesRead: Int64 { encoder.consumed }
   var progress: SessionCore.Progress { .init(position: state.position, bytesRead: bytesRead) }
 
-  mutating func advance(by ids: [Int32], _ model: Model, readout: Readout = .none) throws {
+  mutating func advance(
+    by ids: [Int32], _ model: Model, observer: (any StepObserver)? = nil, readout: Readout = .none
+  ) throws {
     do {
       try model.language.advance(
-        state, by: ids[...], kernels: model.kernels, workspace: model.workspace, readout: readout)
+        state, by: ids[...], kernels: model.kernels, workspace: model.workspace, observer: observer, readout: readout)
     } catch let error as MeanderError {
       failure = error
       throw error

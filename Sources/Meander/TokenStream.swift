@@ -18,7 +18,7 @@ public struct Token: Sendable, Equatable {
   public let top: [Choice]
 }
 
-/// The tokens that a session generates. None is computed before it is asked for.
+/// The tokens that a session generates. None is computed before it is asked for; a beam search computes all of a text with its first.
 ///
 /// A token that was yielded has moved the session's state; leaving the loop leaves the session there, and
 /// another `generate` goes on from it. An end token ends the stream and is neither yielded nor read.
@@ -39,6 +39,8 @@ public struct TokenStream: AsyncSequence, Sendable {
     private var count = 0
     private var isOver = false
     private var filter: StopFilter
+    /// What a search has found and nobody has asked for yet, the next token last.
+    private var found: [Drawn]?
 
     init(session: Session, options: GenerationOptions) {
       self.session = session
@@ -52,7 +54,14 @@ public struct TokenStream: AsyncSequence, Sendable {
     public mutating func next() async throws -> Token? {
       guard !isOver, count < options.maximumTokens ?? .max else { return nil }
       if count == 0 { try await session.begin(options) }
-      let drawn = try await session.draw(options)
+      if count == 0 { found = try await session.search(options)?.reversed() }
+      let drawn: Drawn
+      if found != nil {
+        guard let next = found?.popLast() else { return nil }
+        drawn = next
+      } else {
+        drawn = try await session.draw(options)
+      }
       count += 1
       if drawn.isEnd {
         isOver = true
@@ -62,7 +71,7 @@ public struct TokenStream: AsyncSequence, Sendable {
       var text = filter.pass(drawn.text)
       if filter.isStopped {
         isOver = true
-      } else if count == options.maximumTokens {
+      } else if count == options.maximumTokens || found?.isEmpty == true {
         text += filter.finish()
       }
       return drawn.token(text)

@@ -46,6 +46,10 @@ enum Examples {
         purpose: "a file of another type out of one", line: "meander quantize model --type f32 -o full.gguf && "
           + "meander quantize full.gguf --type bf16 -o half.gguf"),
     ],
+    "distill": [
+      .init(purpose: "filters as a few modes, and the model at work",
+        line: "meander distill hyena --tolerance 1e-4 -o modal; meander inspect --json modal"),
+    ],
     "show": [.init(purpose: "what a state holds", line: "meander state show notes.state")],
     "diff": [.init(purpose: "how far two states lie apart", line: "meander state diff a.state b.state")],
     "inspect": [

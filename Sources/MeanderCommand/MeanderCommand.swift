@@ -2,11 +2,25 @@ import ArgumentParser
 import Glibc
 import MeanderErrors
 import MeanderFiles
+#if FFTW
+import MeanderLongConvolution
+#endif
 
 @main
 struct MeanderCommand: AsyncParsableCommand {
   /// Every subcommand; a new one is a file and a line here.
-  private static let all: [any ParsableCommand.Type] = [
+  private static let all: [any ParsableCommand.Type] = own + added
+
+  /// Those that need what a trait links.
+  private static var added: [any ParsableCommand.Type] {
+    #if FFTW
+    [DistillCommand.self]
+    #else
+    []
+    #endif
+  }
+
+  private static let own: [any ParsableCommand.Type] = [
     StreamCommand.self,
     AskCommand.self,
     RunCommand.self,
@@ -43,6 +57,9 @@ struct MeanderCommand: AsyncParsableCommand {
   private static func status(_ arguments: [String]) async -> Int32 {
     do {
       try Signals.install()
+      #if FFTW
+      LongConvolution.register()
+      #endif
       var command = try parseAsRoot(arguments)
       if var command = command as? any AsyncParsableCommand {
         try await command.run()

@@ -10,9 +10,20 @@ extension Naive {
   package static func attend<Real: NaiveReal>(
     _ scores: [Real], _ values: [[Real]], softplus: SoftplusRule? = nil, prefix: (values: [Real], weight: Real)? = nil
   ) -> [Real] {
+    let (weights, lift) = attentionWeights(scores, softplus: softplus, prefixWeight: prefix?.weight)
+    var sums = prefix?.values.map { lift * $0 } ?? [Real](repeating: 0, count: values.first?.count ?? 0)
+    for (weight, value) in zip(weights, values) {
+      for place in sums.indices { sums[place] += weight * value[place] }
+    }
+    return sums
+  }
+
+  /// What a query gives to each key, and the factor on an endless prefix: with what that takes, they add up to one.
+  package static func attentionWeights<Real: NaiveReal>(
+    _ scores: [Real], softplus: SoftplusRule?, prefixWeight: Real?
+  ) -> (weights: [Real], lift: Real) {
     var weights: [Real]
-    var sums = [Real](repeating: 0, count: values.first?.count ?? prefix?.values.count ?? 0)
-    var total: Real = 0
+    var lift: Real = 0
     if let softplus {
       let count = Real(scores.count)
       weights = scores.map { Naive.softplus($0) }
@@ -24,19 +35,12 @@ extension Naive {
       if softplus.power > 0, raised.contains(where: { $0 > 0 }) { weights = raised }
     } else {
       let largest = scores.max() ?? 0
-      let top = prefix == nil ? largest : max(largest, 0)
+      let top = prefixWeight == nil ? largest : max(largest, 0)
       weights = scores.map { Real.exponential($0 - top) }
-      if let prefix {
-        let lift = Real.exponential(-top)
-        total = lift * prefix.weight
-        sums = prefix.values.map { lift * $0 }
-      }
+      if prefixWeight != nil { lift = Real.exponential(-top) }
     }
-    for (weight, value) in zip(weights, values) {
-      total += weight
-      for place in sums.indices { sums[place] += weight * value[place] }
-    }
-    return sums.map { $0 / total }
+    let total = weights.reduce(lift * (prefixWeight ?? 0), +)
+    return (weights.map { $0 / total }, lift / total)
   }
 
   /// Attention over a whole stream from its first token on. q: T × H·P; k, v: T × KV·P, none of them turned. y: T × H·P.

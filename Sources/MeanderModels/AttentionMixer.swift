@@ -140,6 +140,8 @@ package struct AttentionMixer: Mixer {
 
   package var gating: MixerGating { .none }
 
+  package var attends: Bool { true }
+
   package var contextTokens: Int? { bound.globals + bound.locals }
 
   package var capacity: StreamCapacity? { kept.capacity }

@@ -119,7 +119,7 @@ package final class LanguageModel: Sendable {
     fingerprint = Fingerprint(weights: reader.fingerprint, arithmetic: arithmetic).hexadecimal
     self.blocks = Self.tabulated(blocks, shape: shape, table: table, compute: compute)
     let tables = shape.vocabulary <= Self.largestTable ? self.blocks.steps[0].mixer.tableByteCount : 0
-    weightByteCount = reader.byteCount + tables
+    weightByteCount = reader.byteCount + tables + blocks.steps.reduce(0) { $0 + $1.mixer.derivedByteCount }
     let types = Dictionary(grouping: store.entries.values, by: \.type).mapValues { $0.reduce(0) { $0 + $1.count } }
     facts = ModelFacts(
       name: files.name, architecture: type.name, width: shape.width, layers: shape.layers,
@@ -176,6 +176,9 @@ package final class LanguageModel: Sendable {
 
   /// How many tokens its attention holds: the fewest of any layer; nil where there is none.
   package var contextTokens: Int? { blocks.steps.compactMap(\.mixer.contextTokens).min() }
+
+  /// Whether any of its layers attends.
+  package var attends: Bool { blocks.steps.contains { $0.mixer.attends } }
 
   /// The state before the first token.
   package func makeState() -> ModelState { ModelState(layout: layout) }

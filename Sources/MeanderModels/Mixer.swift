@@ -42,11 +42,17 @@ package protocol Mixer: Sendable {
   /// Bytes of the tables that `tabulated` made.
   var tableByteCount: Int { get }
 
+  /// Bytes of what it makes of its weights when that is first needed, at most; 0, as a rule.
+  var derivedByteCount: Int { get }
+
   /// An upper bound on the floats that `forward` allocates for each token.
   var scratchPerToken: Int { get }
 
   /// How many tokens it holds one by one; nil for a state that holds none so.
   var contextTokens: Int? { get }
+
+  /// Whether it attends to single tokens, and shows an observer how much to each.
+  var attends: Bool { get }
 
   /// How many numbers of each token it leaves in `MixerInput.carried` for later steps; 0, as a rule.
   var carriedWidth: Int { get }
@@ -60,9 +66,11 @@ extension Mixer {
   package func readings(of state: MixerState, kernels: Kernels) -> [HeadReading] { [] }
   package func tabulated(_ rows: Matrix, kernels: Kernels) -> Self { self }
   package var tableByteCount: Int { 0 }
+  package var derivedByteCount: Int { 0 }
   package var capacity: StreamCapacity? { nil }
   package var contextTokens: Int? { nil }
   package var carriedWidth: Int { 0 }
+  package var attends: Bool { false }
 }
 
 /// The part of a model's state that belongs to one layer.

@@ -46,6 +46,7 @@ extension Operations {
       case .chunk: chunkAttention(operands, cache, rule, into: y, biasGradient)
       }
     }
+    if let stepObserver, stepObserver.watchesAttention { show(operands, cache, rule, to: stepObserver) }
     return y
   }
 
@@ -71,8 +72,6 @@ extension Operations {
   /// Token by token in double precision, from what the cache holds.
   private func naiveAttention(_ operands: AttentionOperands, _ cache: AttentionCache, _ rule: AttentionRule, into y: Matrix) {
     let (width, heads) = (cache.headWidth, operands.q.columns / cache.headWidth)
-    func doubles(_ matrix: Matrix) -> [Double] { matrix.array().map { Double($0) } }
-    let (key, value) = (Matrix(rows: 1, columns: operands.k.columns), Matrix(rows: 1, columns: operands.k.columns))
     for token in 0..<operands.k.rows {
       let t = operands.position + Int64(token)
       cache.append(
@@ -80,39 +79,66 @@ extension Operations {
         operands.v.rows(token..<token + 1), from: t, globals: rule.globals)
       guard token >= operands.silent else { continue }
       let row = token - operands.silent..<token - operands.silent + 1
-      let low = max(Int64(rule.globals), t - Int64(rule.window) + 1)
-      let seen = Array(0..<min(Int64(rule.globals), t + 1)) + (low <= t ? Array(low...t) : [])
-      var (keys, values): ([[Double]], [[Double]]) = ([], [])
-      for p in seen {
-        let isFar = t - p > Int64(rule.ceiling) && cache.farKeys != nil
-        cache.read(cache.slot(p, globals: rule.globals), plain: isFar, key: key, value: value)
-        keys.append(doubles(key))
-        values.append(doubles(value))
-      }
-      let near = doubles(operands.q.rows(row))
-      let far = operands.farQ.map { doubles($0.rows(row)) } ?? near
+      let sight = naiveSight(operands, row: row.lowerBound, cache, rule)
       var result: [Float] = []
       for head in 0..<heads {
-        let (own, other) = (head * width..<(head + 1) * width, head / (heads / cache.keyHeads) * width)
-        var scale = Double(rule.scale)
-        if let softplus = rule.softplus { scale *= Double(softplus.logWidth) * logarithm(Double(seen.count)) }
-        let scores = zip(seen, keys).map { p, key -> Double in
-          let distance = min(t - p, Int64(rule.ceiling))
-          let query = (t - p > Int64(rule.ceiling) ? far : near)[own]
-          let bias = rule.bias.map {
-            $0[head, AttentionRule.biasPlace(min(Int(distance), rule.biasLength - 1), of: rule.biasLength)]
-          }
-          return zip(query, key[other..<other + width]).reduce(0) { $0 + $1.0 * $1.1 } * scale + Double(bias ?? 0)
-        }
+        let other = head / (heads / cache.keyHeads) * width
         let prefix = operands.prefix.map {
-          (values: doubles($0.values.rows(row).columns(own)), weight: Double($0.weights[row.lowerBound, head]))
+          (values: $0.values.rows(row).columns(head * width..<(head + 1) * width).doubles, weight: Double($0.weights[row.lowerBound, head]))
         }
         result += Naive.attend(
-          scores, values.map { Array($0[other..<other + width]) }, softplus: rule.softplus, prefix: prefix
+          sight.scores[head], sight.values.map { Array($0[other..<other + width]) }, softplus: rule.softplus, prefix: prefix
         ).map { Float($0) }
       }
       y.rows(row).copy(from: Matrix(result, rows: 1, columns: y.columns))
     }
+  }
+
+  /// What one query sees: the positions, their values, and each head's scores, biased and scaled.
+  private func naiveSight(
+    _ operands: AttentionOperands, row: Int, _ cache: AttentionCache, _ rule: AttentionRule
+  ) -> (seen: [Int64], values: [[Double]], scores: [[Double]]) {
+    let (width, heads) = (cache.headWidth, operands.q.columns / cache.headWidth)
+    let t = operands.position + Int64(operands.silent + row)
+    let (key, value) = (Matrix(rows: 1, columns: operands.k.columns), Matrix(rows: 1, columns: operands.k.columns))
+    let low = max(Int64(rule.globals), t - Int64(rule.window) + 1)
+    let seen = Array(0..<min(Int64(rule.globals), t + 1)) + (low <= t ? Array(low...t) : [])
+    var (keys, values): ([[Double]], [[Double]]) = ([], [])
+    for p in seen {
+      let isFar = t - p > Int64(rule.ceiling) && cache.farKeys != nil
+      cache.read(cache.slot(p, globals: rule.globals), plain: isFar, key: key, value: value)
+      keys.append(key.doubles)
+      values.append(value.doubles)
+    }
+    let near = operands.q.rows(row..<row + 1).doubles
+    let far = operands.farQ.map { $0.rows($0.rows == 1 ? 0..<1 : row..<row + 1).doubles } ?? near
+    let scores = (0..<heads).map { head in
+      let (own, other) = (head * width..<(head + 1) * width, head / (heads / cache.keyHeads) * width)
+      var scale = Double(rule.scale)
+      if let softplus = rule.softplus { scale *= Double(softplus.logWidth) * logarithm(Double(seen.count)) }
+      return zip(seen, keys).map { p, key -> Double in
+        let distance = min(t - p, Int64(rule.ceiling))
+        let query = (t - p > Int64(rule.ceiling) ? far : near)[own]
+        let bias = rule.bias.map {
+          $0[head, AttentionRule.biasPlace(min(Int(distance), rule.biasLength - 1), of: rule.biasLength)]
+        }
+        return zip(query, key[other..<other + width]).reduce(0) { $0 + $1.0 * $1.1 } * scale + Double(bias ?? 0)
+      }
+    }
+    return (seen, values, scores)
+  }
+
+  /// Tells whoever looks where the last query's weights went.
+  private func show(_ operands: AttentionOperands, _ cache: AttentionCache, _ rule: AttentionRule, to observer: any StepObserver) {
+    guard operands.q.rows > 0 else { return }
+    let last = operands.q.rows - 1
+    let sight = naiveSight(operands, row: last, cache, rule)
+    let weights = sight.scores.enumerated().map { head, scores in
+      Naive.attentionWeights(
+        scores, softplus: rule.softplus, prefixWeight: operands.prefix.map { Double($0.weights[last, head]) }
+      ).weights
+    }
+    observer.see(attention: weights, to: sight.seen, at: operands.position + Int64(operands.k.rows - 1))
   }
 
   /// x turned by its rows' angles, T × (heads · headWidth).

@@ -4,7 +4,7 @@ import MeanderKernels
 // to whatever stands in the arena, in a state, or is a parameter that is trained.
 extension Operations {
   /// Records a way back; the closure is given the gradient of `y`.
-  func record(_ y: Matrix, _ step: @escaping (_ dy: Matrix, _ gradients: Gradients, _ kernels: Kernels) -> Void) {
+  package func record(_ y: Matrix, _ step: @escaping (_ dy: Matrix, _ gradients: Gradients, _ kernels: Kernels) -> Void) {
     guard let tape else { return }
     let (kernels, gradients) = (kernels, tape.gradients)
     tape.record { step(gradients.of(y), gradients, kernels) }

@@ -67,6 +67,8 @@ package struct ParallelMixer: Mixer {
     zip(parts, states(state)).flatMap { $0.mixer.referenceState($1) }
   }
 
+  package var attends: Bool { parts.contains { $0.mixer.attends } }
+
   package var capacity: StreamCapacity? { parts.compactMap(\.mixer.capacity).min { $0.tokens < $1.tokens } }
 
   package var scratchPerToken: Int {

@@ -1,9 +1,10 @@
 import MeanderErrors
 import MeanderFiles
+import Synchronization
 
 /// Every architecture and every mitigation that Meander knows.
 package enum Registry {
-  package static let architectures: [any Architecture.Type] = [
+  private static let own: [any Architecture.Type] = [
     Mamba2.self,
     Mamba1.self,
     FalconMamba.self,
@@ -24,12 +25,29 @@ package enum Registry {
     KimiLinear.self,
     MiniMax.self,
     RecurrentGemma.self,
+    HyenaModal.self,
     LongShortTermMemory.self,
     Llama.self,
     Mistral.self,
     Qwen2.self,
     Qwen3.self,
   ]
+
+  /// What programs added, each once.
+  private static let added = Mutex<[any Architecture.Type]>([])
+
+  /// Architectures of other targets, which a program that imports one adds, and what it has to import.
+  private static let elsewhere = ["hyena": "MeanderLongConvolution"]
+
+  /// Adds an architecture of another target; one that is there already is not added again.
+  package static func add(_ architecture: any Architecture.Type) {
+    added.withLock { added in
+      if !added.contains(where: { $0 == architecture }) { added.append(architecture) }
+    }
+  }
+
+  /// Every architecture that this program knows.
+  package static var architectures: [any Architecture.Type] { own + added.withLock { $0 } }
 
   /// Every architecture that GGUF files are read of, by their names for things: one file and one line here.
   package static let ggufArchitectures: [GGUFArchitecture] = [
@@ -75,6 +93,11 @@ package enum Registry {
     let known = "Known: \(architectures.map { $0.name }.joined(separator: ", "))."
     guard let said else {
       throw MeanderError(.badData, "no architecture is named by model_type", at: file, remedy: known)
+    }
+    if let target = elsewhere[said] {
+      throw MeanderError(
+        .unsupported, "the architecture \"\(said)\" needs \(target), which this program was built without", at: file,
+        remedy: "Build the command with the trait FFTW; a program imports \(target) and calls LongConvolution.register().")
     }
     throw MeanderError(.unsupported, "the architecture \"\(said)\" is not known", at: file, remedy: known)
   }

@@ -86,6 +86,8 @@ package struct SharedBlockMixer: Mixer {
   }
   package var gating: MixerGating { mamba.gating }
   package func headed(_ state: MixerState) -> HeadedState? { mamba.headed(parts(state).mamba) }
+  package var attends: Bool { true }
+
   package var contextTokens: Int? { bound.globals + bound.locals }
   package var capacity: StreamCapacity? { cacheShape.capacity }
 

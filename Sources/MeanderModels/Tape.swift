@@ -13,9 +13,9 @@ package final class Tape {
 
   package init(_ gradients: Gradients) { self.gradients = gradients }
 
-  func record(_ step: @escaping () -> Void) { steps.append(step) }
+  package func record(_ step: @escaping () -> Void) { steps.append(step) }
 
-  func block(_ operation: String) { blocked = blocked ?? operation }
+  package func block(_ operation: String) { blocked = blocked ?? operation }
 
   /// Walks back to the beginning and forgets what was recorded.
   ///

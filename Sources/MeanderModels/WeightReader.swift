@@ -41,7 +41,7 @@ package final class WeightReader {
   var parameterCount: Int { declared.reduce(0) { $0 + ($1.optional ? 0 : $1.shape.reduce(1, *)) } }
 
   /// Builds `model` from `store`, after all of its tensors were held against the file.
-  static func build<Model>(
+  package static func build<Model>(
     from store: TensorStore, table: KernelTable, compute: Compute, context: ContextBound = .standard,
     _ model: (WeightReader) throws -> Model
   ) throws -> (model: Model, reader: WeightReader) {
@@ -226,7 +226,7 @@ package final class WeightReader {
 
 extension WeightReader {
   /// A depthwise convolution, its taps stored as C × 1 × K and turned to K × C, so that channels are lanes.
-  func convolution(_ name: String, channels: Int, width: Int, bias: String?) throws -> ConvolutionWeight {
+  package func convolution(_ name: String, channels: Int, width: Int, bias: String?) throws -> ConvolutionWeight {
     let values = try values(name, shape: [channels, 1, width])
     let turned = (0..<width).flatMap { tap in (0..<channels).map { values[$0 * width + tap] } }
     return ConvolutionWeight(
@@ -235,7 +235,7 @@ extension WeightReader {
   }
 
   /// In training, the parameter `name` itself.
-  func parameter(_ name: String) -> Matrix? {
+  package func parameter(_ name: String) -> Matrix? {
     if case .parameters(let parameters) = origin { parameters.matrix(name) } else { nil }
   }
 }

@@ -19,7 +19,7 @@ import Testing
       let result = try Command.shell(example, in: scratch)
       #expect(result.status == 0, "\(example): \(result.errors)")
       let isSilent =
-        example.contains("--snapshot") || example.contains("-o ") && !example.contains(" lab ") || example.contains(" train ")
+        example.contains("--snapshot") || example.contains("-o ") && !example.contains(" lab ") && !example.contains("--json") || example.contains(" train ")
       #expect(result.output.isEmpty == isSilent, "\(example)")
     }
   }
@@ -47,6 +47,7 @@ import Testing
     try scratch.write("log.jsonl", Array(#"{"step": 1, "loss": 5.5}"#.utf8))
     try scratch.write("report.json", Array(#"{"results": [{"length": 1024, "accuracy": 0.9}]}"#.utf8))
     try FileManager.default.copyItem(atPath: Fixture.path("mamba2-tied"), toPath: scratch.path("model"))
+    try FileManager.default.copyItem(atPath: Fixture.path("hyena"), toPath: scratch.path("hyena"))
     for name in ["notes.state", "a.state", "b.state"] {
       let saved = try Command.run(
         ["run", "-p", "The text of \(name)", "-n", "1", "--save", scratch.path(name)], in: scratch)

@@ -9,7 +9,16 @@ import Testing
     ["tokenizer"], ["tokenizer", "encode"], ["tokenizer", "decode"], ["tokenizer", "train"], ["train"], ["mine"], ["quantize"], ["calibrate"], ["lab"],
     ["lab", "passkey"], ["lab", "perplexity"], ["lab", "collapse"], ["lab", "cures"], ["lab", "recall"], ["lab", "remembrance"], ["lab", "check"],
     ["lab", "log"], ["lab", "capacity"], ["plot"], ["bench"],
-  ]
+  ] + added
+
+  /// Those that need what a trait links.
+  private static var added: [[String]] {
+    #if FFTW
+    [["distill"]]
+    #else
+    []
+    #endif
+  }
 
   @Test(arguments: commands)
   func isAsRecorded(_ command: [String]) throws {

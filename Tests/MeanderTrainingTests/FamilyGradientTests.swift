@@ -9,7 +9,7 @@ import Testing
 /// Every pure recurrent mixer's way back: against what the loss does when a parameter moves, whichever way back is taken, and in a
 /// whole run from a random beginning.
 @Suite struct FamilyGradientTests {
-  static let fixtures = ["xlstm", "mamba1", "rwkv6", "falcon-mamba", "rwkv4", "rwkv7", "rwkv7-hf"]
+  static let fixtures = ["xlstm", "mamba1", "rwkv6", "falcon-mamba", "rwkv4", "rwkv7", "rwkv7-hf", "hyena", "hyena-explicit", "hyena-striped"]
 
   /// Along a parameter's own gradient and along a random direction beside it, the loss changes as the gradient says. The loss is
   /// that of the streaming form.
@@ -81,6 +81,13 @@ import Testing
       [
         ("head_dim", JSON(8)), ("decay_low_rank_dim", JSON(3)), ("a_low_rank_dim", JSON(3)), ("v_low_rank_dim", JSON(2)),
         ("gate_low_rank_dim", JSON(4)), ("intermediate_size", JSON(32)),
+      ]
+    ),
+    (
+      "hyena",
+      [
+        ("num_attention_heads", JSON(2)), ("intermediate_size", JSON(32)), ("filter_length", JSON(96)), ("filter_features", JSON(5)),
+        ("filter_width", JSON(8)), ("layer_types", JSON(["hyena", "full_attention"])),
       ]
     ),
     ("xlstm", [("num_heads", JSON(2)), ("ffn_round_up_to_multiple_of", JSON(8))]),

@@ -1,6 +1,7 @@
 import MeanderErrors
 import MeanderFiles
 import MeanderKernels
+import MeanderLongConvolution
 import MeanderModels
 import MeanderTestSupport
 import MeanderTraining
@@ -13,6 +14,7 @@ import Testing
 
   /// The golden model of a fixture.
   static func model(_ fixture: String = "mamba2-gradients", _ table: KernelTable = .best) throws -> TrainableModel {
+    LongConvolution.register()
     let files = ModelFiles(folder: Fixture.path(fixture))
     let store = try TensorStore.open(files)
     // Weights that come without a configuration tell their own.

@@ -1,6 +1,7 @@
 import MeanderErrors
 import MeanderFiles
 import MeanderKernels
+import MeanderLongConvolution
 import MeanderTestSupport
 import MeanderTraining
 import Testing
@@ -14,6 +15,7 @@ import Testing
     let recipe: String
 
     init(_ changes: [(String, JSON)] = [], source: JSON? = nil, text: String? = nil) throws {
+      LongConvolution.register()
       folder = TemporaryFolder()
       let text = text ?? (0..<400).map { "Line \($0) tells of \($0 * 7919 % 101) things.\n" }.joined()
       try AtomicFile.write(folder("text.txt"), bytes: Array(text.utf8))

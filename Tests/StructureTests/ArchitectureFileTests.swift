@@ -3,7 +3,9 @@ import Testing
 /// An architecture is one file and one line in the registry.
 @Suite struct ArchitectureFileTests {
   /// Architectures that others are built upon, with the files that may name them beside their own.
-  private static let kin = ["Mamba1": ["FalconMamba.swift"], "Mamba2": ["Mamba2+Initialization.swift"]]
+  private static let kin = [
+    "HyenaModal": ["Distillation.swift"], "Mamba1": ["FalconMamba.swift"], "Mamba2": ["Mamba2+Initialization.swift"],
+  ]
   /// Where it stands what other programs call an architecture's settings and tensors, a file for each that they know.
   private static let names = "/MeanderModels/GGUF/"
 

@@ -133,6 +133,25 @@ typedef struct {
   size_t tokens, outputs, heads, groups, head_width, state_size;
 } meander_scan;
 
+/// Products of spectra, numbers of a real and an imaginary part each: y[i] = a[i]·b[i], or a[i]·conj(b[i]); y is neither a nor b.
+typedef struct {
+  const float *a, *b;
+  float *y;
+  bool conjugates, adding;
+} meander_spectra;
+
+/// A sum of modes: s[n] = λ[n]·s[n] + x, y = Σ_n Re(r[n]·s[n]) for each channel; see `modalScan` in ModalScan.swift.
+typedef struct {
+  const float *x;
+  size_t x_stride;
+  const float *poles, *residues;
+  float *state;
+  size_t stride;
+  float *y;
+  size_t y_stride;
+  size_t tokens, modes;
+} meander_modal_scan;
+
 /// One token of an LSTM: `gates` holds the sums of i, f, g and o, `channels` each, and on return their activations;
 /// cell = f·before + i·g, hidden = o·tanh(cell). `before` and `cell` may be one place.
 typedef struct {
@@ -179,6 +198,8 @@ typedef struct {
   void (*attention)(const meander_attention *job, size_t first_unit, size_t end_unit, float *scratch);
   void (*angles)(const meander_angles *job);
   void (*rotate)(const meander_rotation *job, size_t first_row, size_t end_row);
+  void (*spectra)(const meander_spectra *job, size_t first, size_t end);
+  void (*modal_scan)(const meander_modal_scan *job, size_t first_channel, size_t end_channel);
   void (*lstm_cell)(const meander_lstm_cell *job, size_t first_channel, size_t end_channel);
   void (*heads_dot)(const meander_heads *job, size_t first_row, size_t end_row);
   void (*heads_scale)(const meander_heads *job, size_t first_row, size_t end_row);

@@ -19,6 +19,7 @@
 #include "rotation.h"
 #include "block_product.h"
 #include "scan.h"
+#include "spectra.h"
 
 #include "training.h"
 
@@ -49,6 +50,8 @@ const meander_table NAME(meander_table) = {
     .attention = NAME(attention),
     .angles = NAME(angles),
     .rotate = NAME(rotate),
+    .spectra = NAME(spectra),
+    .modal_scan = NAME(modal_scan),
     .lstm_cell = NAME(lstm_cell),
     .heads_dot = NAME(heads_dot),
     .heads_scale = NAME(heads_scale),

@@ -73,6 +73,15 @@ struct SamplingArguments: ParsableArguments {
       "Add to the logit of a token: 15+2.5, 15-1, 15-inf (may be repeated).", valueName: "id±bias"))
   var logitBias: [LogitBias] = []
 
+  @Option(help: "Beam search: how many texts go on side by side; 1 is off.")
+  var beamWidth: Int?
+
+  @Option(help: "Beam search: α of GNMT's length normalization (default: 0.6).")
+  var lengthPenalty: Double?
+
+  @Option(help: "Beam search: β of GNMT's coverage penalty, for models with attention; 0 is off.")
+  var coveragePenalty: Double?
+
   @Option(help: "Where the random draws start; the same seed gives the same text.")
   var seed: UInt64?
 
@@ -88,14 +97,14 @@ struct SamplingArguments: ParsableArguments {
       (\.repeatPenalty, repeatPenalty), (\.presencePenalty, presencePenalty),
       (\.frequencyPenalty, frequencyPenalty), (\.dry.multiplier, dryMultiplier), (\.dry.base, dryBase),
       (\.xtc.probability, xtcProbability), (\.xtc.threshold, xtcThreshold), (\.mirostat.tau, mirostatTau),
-      (\.mirostat.eta, mirostatEta),
+      (\.mirostat.eta, mirostatEta), (\.beam.lengthPenalty, lengthPenalty), (\.beam.coveragePenalty, coveragePenalty),
     ]
   }
 
   private var counts: [(WritableKeyPath<SamplingOptions, Int>, Int?)] {
     [
       (\.topK, topK), (\.repeatLastCount, repeatLastN), (\.dry.allowedLength, dryAllowedLength),
-      (\.dry.lastCount, dryPenaltyLastN), (\.mirostat.version, mirostat),
+      (\.dry.lastCount, dryPenaltyLastN), (\.mirostat.version, mirostat), (\.beam.width, beamWidth),
     ]
   }
 

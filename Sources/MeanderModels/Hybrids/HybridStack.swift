@@ -4,10 +4,10 @@ import MeanderKernels
 
 /// What hybrids have in common: a configuration that says what a `Transformer`'s does and which layers are recurrent, and a stack
 /// whose layers an architecture's file puts together.
-struct HybridStack: Sendable {
-  var transformer: Transformer
+package struct HybridStack: Sendable {
+  package var transformer: Transformer
   /// Per layer, whether it attends.
-  var attends: [Bool]
+  package var attends: [Bool]
   /// What the tensors around the layers are called.
   var embedding = "model.embed_tokens.weight"
   var finalNorm = "model.norm.weight"
@@ -19,7 +19,7 @@ struct HybridStack: Sendable {
 
   init(_ transformer: Transformer, attends: [Bool]) { (self.transformer, self.attends) = (transformer, attends) }
 
-  var shape: LanguageShape { transformer.shape }
+  package var shape: LanguageShape { transformer.shape }
 
   var arithmetic: String {
     """
@@ -92,7 +92,7 @@ struct HybridStack: Sendable {
   }
 
   /// How parameters begin: recurrent ones as Mamba's do, all else as in a stack.
-  func initialValues(
+  package func initialValues(
     of entry: Parameters.Entry, _ options: Initialization, using generator: inout SplitMix64
   ) -> [Float] {
     let outputs = ["out_proj.weight", "o_proj.weight", "down_proj.weight"]

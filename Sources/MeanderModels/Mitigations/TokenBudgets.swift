@@ -95,4 +95,16 @@ final class TokenBudgets: StepObserver {
 /// What looks at raw time steps on their way into a recurrence.
 package protocol StepObserver: AnyObject {
   func see(_ dt: Matrix, heads: HeadGates, kernels: Kernels)
+
+  /// Whether it wants to be told of attention, which costs more than attending does.
+  var watchesAttention: Bool { get }
+
+  /// A token at `position` attended: to `seen`, with so much weight of each head on each of them.
+  func see(attention weights: [[Double]], to seen: [Int64], at position: Int64)
+}
+
+extension StepObserver {
+  package var watchesAttention: Bool { false }
+  package func see(_ dt: Matrix, heads: HeadGates, kernels: Kernels) {}
+  package func see(attention weights: [[Double]], to seen: [Int64], at position: Int64) {}
 }

@@ -30,6 +30,9 @@ struct SamplingField: Sendable {
     number("mirostat-tau", \.mirostat.tau, 0...100),
     number("mirostat-eta", \.mirostat.eta, 0...1),
     logitBias,
+    beamWidth,
+    number("beam-length-penalty", \.beam.lengthPenalty, 0...10),
+    number("beam-coverage-penalty", \.beam.coveragePenalty, 0...10),
     number("seed", \.seed, 0...UInt64.max),
   ]
 
@@ -46,6 +49,15 @@ struct SamplingField: Sendable {
       },
       isAllowed: { range.contains($0[keyPath: path]) })
   }
+
+  /// A search takes the likeliest, so nothing is drawn beside it.
+  private static let beamWidth = SamplingField(
+    name: "beam-width", allowed: "1...64, and 1 alone where the temperature is not 0", text: { String($0.beam.width) },
+    parse: { options, text in
+      guard let width = Int(text) else { return false }
+      options.beam.width = width
+      return true
+    }, isAllowed: { (1...64).contains($0.beam.width) && ($0.beam.width == 1 || $0.temperature == 0) })
 
   /// Ids joined by commas, sequences by semicolons.
   private static let breakers = SamplingField(

@@ -32,6 +32,8 @@ public struct SamplingOptions: Sendable, Equatable {
   public var mirostat = Mirostat()
   /// Added to the logits of single tokens; negative infinity forbids a token.
   public var logitBias: [Int32: Float] = [:]
+  /// What looks for the likeliest text instead of the likeliest next token; off by default.
+  public var beam = Beam()
   /// Where the generator starts; the same seed gives the same tokens on every machine.
   public var seed: UInt64 = 0
 
@@ -75,6 +77,19 @@ public struct SamplingOptions: Sendable, Equatable {
     public var eta = 0.1
 
     /// Off, with llama.cpp's values for the rest.
+    public init() {}
+  }
+
+  /// Beam search: the `width` likeliest beginnings go on side by side, and the best whole text is taken (Wu and others 2016, GNMT).
+  public struct Beam: Sendable, Equatable {
+    /// How many texts go on at a time, 1...64; 1 is off. Each costs a state of its own.
+    public var width = 1
+    /// α: log-probabilities are divided by ((5 + length) / 6)^α, so that long texts are not at a loss, 0...10.
+    public var lengthPenalty = 0.6
+    /// β: texts that leave places of the prompt without attention lose, 0...10; 0 is off. For models with attention alone.
+    public var coveragePenalty = 0.0
+
+    /// Off, with GNMT's length penalty for the rest.
     public init() {}
   }
 
