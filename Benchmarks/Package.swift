@@ -7,6 +7,8 @@ let package = Package(
   dependencies: [.package(name: "Meander", path: "..")],
   targets: [
     .target(name: "CMachine"),
+    .executableTarget(
+      name: "convolutions", dependencies: ["CMachine", .product(name: "MeanderLongConvolution", package: "Meander")]),
     .executableTarget(name: "machine", dependencies: ["CMachine"]),
     .executableTarget(name: "samplers", dependencies: [.product(name: "MeanderText", package: "Meander")]),
   ],

@@ -9,15 +9,16 @@ struct FeedJob: Sendable {
 
   struct Result: Sendable {
     var scores: [TokenScore] = []
-    /// The tokens that were read, where they were asked for.
-    var ids: [Int32] = []
+    /// What was noticed of each token, where that was asked for.
+    var marks: [TokenMark] = []
   }
 
   private(set) var result = Result()
   private let bytes: [UInt8]
   private let isFinal: Bool
   private let isScored: Bool
-  private let tellsIds: Bool
+  private let marks: Bool
+  private let watch: WriteWatch?
   private let onLogits: LogitsVisitor?
   private let ids: [Int32]
   // How many bytes were encoded, how many ids taken, and how many of the tokens decided so far were read.
@@ -28,11 +29,11 @@ struct FeedJob: Sendable {
   private var isFlushed = false
   private var isCut = false
 
-  init(bytes: [UInt8], isFinal: Bool = false, isScored: Bool = false, tellsIds: Bool = false) {
+  init(bytes: [UInt8], isFinal: Bool = false, isScored: Bool = false, marks: Bool = false, watch: WriteWatch? = nil) {
     self.bytes = bytes
     self.isFinal = isFinal
     self.isScored = isScored
-    self.tellsIds = tellsIds
+    (self.marks, self.watch) = (marks, watch)
     onLogits = nil
     ids = []
   }
@@ -42,7 +43,7 @@ struct FeedJob: Sendable {
     bytes = []
     isFinal = true
     isScored = false
-    tellsIds = false
+    (marks, watch) = (false, nil)
     self.onLogits = onLogits
     self.ids = ids
   }
@@ -92,6 +93,24 @@ struct FeedJob: Sendable {
     taken += next.count
   }
 
+  /// Moves on, and notes what there was to notice.
+  private mutating func mark(
+    _ next: ArraySlice<TokenPiece>, _ tokens: [Int32], _ contents: inout SessionContents, _ model: Model
+  ) throws {
+    var bits: [Double] = []
+    if isScored {
+      bits = try contents.score(tokens, model, observer: watch)
+    } else {
+      try contents.advance(by: tokens, model, observer: watch)
+    }
+    let writes = watch?.take() ?? []
+    for (index, piece) in next.enumerated() {
+      result.marks.append(
+        TokenMark(
+          end: piece.end, bits: bits.isEmpty ? nil : bits[index], write: index < writes.count ? writes[index] : nil))
+    }
+  }
+
   /// What the gauge says on the stream's grid, so that it does not depend on how the input was cut.
   private func alarms(_ contents: SessionContents, _ model: Model) -> [Gauge.Alarm] {
     let position = contents.state.position
@@ -103,9 +122,10 @@ struct FeedJob: Sendable {
     _ next: ArraySlice<TokenPiece>, _ contents: inout SessionContents, _ model: Model
   ) throws {
     let tokens = next.map(\.id)
-    if tellsIds { result.ids += tokens }
     contents.decoder = model.tokenizer.makeDecoder()
-    if isScored {
+    if marks {
+      try mark(next, tokens, &contents, model)
+    } else if isScored {
       let bits = try contents.score(tokens, model)
       let alarms = alarms(contents, model)
       for (index, (piece, bits)) in zip(next, bits).enumerated() {

@@ -83,9 +83,9 @@ extension Session {
     _ = try await run(FeedJob(bytes: bytes))
   }
 
-  /// The same, and returns the tokens that were read: those that what follows could still change are not among them.
-  func feedTellingIds(bytes: [UInt8], isFinal: Bool = false) async throws -> [Int32] {
-    try await run(FeedJob(bytes: bytes, isFinal: isFinal, tellsIds: true)).ids
+  /// The same, and returns what was noticed of each token that was decided.
+  func mark(bytes: [UInt8], surprise: Bool, watch: WriteWatch?) async throws -> [TokenMark] {
+    try await run(FeedJob(bytes: bytes, isScored: surprise, marks: true, watch: watch)).marks
   }
 
   /// Feeds tokens, after the input so far was ended with `finishInput`. O(tokens).

@@ -162,7 +162,7 @@ struct SessionContents: Sendable {
   }
 
   /// Moves forward by `ids` and returns the surprise of each in bits.
-  mutating func score(_ ids: [Int32], _ model: Model) throws -> [Double] {
+  mutating func score(_ ids: [Int32], _ model: Model, observer: (any StepObserver)? = nil) throws -> [Double] {
     let perNat = 1.4426950408889634
     let kernels = model.kernels
     let start = state.position
@@ -170,7 +170,7 @@ struct SessionContents: Sendable {
     let before = start == 0 ? [Float](repeating: 0, count: model.vocabularyCount) : try logits(model)
     let row = Matrix(before, rows: 1, columns: model.vocabularyCount)
     var bits = kernels.surprisals(row, targets: ids.prefix(1)).map { Double($0) * perNat }
-    try advance(by: ids, model, readout: .each { first, logits in
+    try advance(by: ids, model, observer: observer, readout: .each { first, logits in
       let targets = ids[(first + 1)...].prefix(logits.rows)
       let rows = logits.rows(0..<targets.count)
       bits += kernels.surprisals(rows, targets: targets).map { Double($0) * perNat }

@@ -26,9 +26,13 @@ enum Examples {
       .init(
         purpose: "ask a second model where the first is uncertain",
         line: "meander ask --fallback passkey --json 'What is the pass key? The pass key is ' < notes.txt"),
+      .init(
+        purpose: "the same with every part of the input scored, at most 64K of it",
+        line: "meander ask --fallback passkey --score all --reread-bytes 64K 'What is the pass key? The pass key is ' < notes.txt"),
     ],
     "run": [
       .init(purpose: "continue a text", line: "meander run -p 'The package ' -n 40"),
+      .init(purpose: "the likeliest of four texts that go on side by side", line: "meander run -p 'The ' -n 10 --beam-width 4"),
       .init(purpose: "draw instead of taking the likeliest", line: "meander run -p 'The ' -n 40 --temp 0.8 --seed 7"),
       .init(purpose: "continue a file, for a program", line: "meander run --json -n 10 < notes.txt"),
     ],
@@ -86,6 +90,9 @@ enum Examples {
         purpose: "a scale for each layer's decay, and its use",
         line: "meander calibrate --mitigation a-scale --text app.log --length 128 --samples 2 --iterations 2 -o a.json; "
           + "meander stream --mitigation @a.json < app.log"),
+      .init(
+        purpose: "when to ask a fallback: on a fifth of the questions",
+        line: "meander calibrate -m passkey --deferral quantile --text long.log --length 1024 --samples 4 -o rule.json"),
     ],
     "lab passkey": [
       .init(purpose: "the three published wordings", line: "meander lab passkey -m passkey --lengths 1K,4K --samples 4 -o out"),
@@ -135,6 +142,11 @@ enum Examples {
       .init(
         purpose: "as small as it goes",
         line: "meander lab capacity --text app.log --held-out long.log --states 8 --trained 128 --tokens 1K --longest 1K -o out")
+    ],
+    "lab cascade": [
+      .init(
+        purpose: "one name, twice",
+        line: "meander lab cascade -m passkey --fallback passkey --filler long.log --keys 1 --lengths 4K --samples 2 -o out")
     ],
     "lab check": [
       .init(

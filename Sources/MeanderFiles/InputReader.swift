@@ -68,6 +68,11 @@ package final class InputReader: Sendable {
     }
   }
 
+  /// The bytes of a range of a seekable input, wherever it is being read. Throws `.inputOutput` where it ends before.
+  package func bytes(_ range: Range<Int64>) throws -> [UInt8] {
+    try descriptor.bytes(range.lowerBound, Int(range.upperBound - range.lowerBound), name)
+  }
+
   /// Reads at most `count` bytes into the start of `buffer`, which is grown to `count` where it is shorter,
   /// and returns how many came: 0 at the end; nil where a signal came first (see `Signals`) or nothing came
   /// for `timeout` milliseconds.

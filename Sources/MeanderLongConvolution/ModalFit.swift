@@ -3,7 +3,7 @@ import MeanderKernels
 
 /// One filter as a sum of modes: h[t] ≈ Σ_n Re(r_n λ_n^t) for t ≥ 1, and exactly h[0] = d + Σ_n Re r_n.
 ///
-/// The modes come from the filter's Hankel matrix H[i, j] = h[1 + i + j]: its singular values say how many are worth having (no
+/// The modes come from the filter's Hankel matrix H[i, j] = h[1 + i + j], zeros beyond its end: its singular values say how many are worth having (no
 /// filter of s modes is nearer than the one after s), and its leading vectors shift by what has the modes as eigenvalues (Kung 1978; as
 /// in Laughing Hyena's analysis). The residues are then least squares over the whole range, on poles as fp32 holds them.
 package struct ModalFit: Sendable {
@@ -30,16 +30,26 @@ package struct ModalFit: Sendable {
     let scale = tail.reduce(0) { max($0, abs($1)) }
     // A filter of one tap at most needs no mode.
     guard scale > 0 else { return }
-    let hankel = try HankelMatrix(tail)
-    let basis = try hankel.leading(min(largest + 8, hankel.size))
-    singular = basis.values.map { abs($0) }
-    order = max(1, min(largest, singular.firstIndex { $0 <= tolerance * singular[0] } ?? singular.count, hankel.size - 1))
-    let found = Self.poles(of: basis.vectors.prefix(order).map { $0 })
-    fit(found, taps)
+    // What lies beyond the filter counts as zeros, which makes decaying modes of whatever stands in it; and where the half that needs no
+    // zeros has decaying modes alone, it may know them better.
+    for (sequence, needsStable) in [(tail + [Double](repeating: 0, count: tail.count - 1), false), (tail, true)] {
+      let hankel = try HankelMatrix(sequence)
+      guard hankel.size > 1 else { continue }
+      let basis = try hankel.leading(min(largest + 8, hankel.size))
+      let values = basis.values.map { abs($0) }
+      let order = max(1, min(largest, values.firstIndex { $0 <= tolerance * values[0] } ?? values.count, hankel.size - 1))
+      let (found, isStable) = Self.poles(of: Array(basis.vectors.prefix(order)))
+      if needsStable, !isStable { continue }
+      var other = self
+      (other.singular, other.order) = (values, order)
+      other.fit(found, taps)
+      if poles.isEmpty || other.error < error { self = other }
+    }
   }
 
-  /// The eigenvalues of what shifts the leading vectors by one place, brought inside the unit circle: of pairs, one.
-  private static func poles(of vectors: [[Double]]) -> [Complex] {
+  /// The eigenvalues of what shifts the leading vectors by one place, brought inside the unit circle: of pairs, one. And whether all
+  /// lay there.
+  private static func poles(of vectors: [[Double]]) -> ([Complex], isStable: Bool) {
     let (order, size) = (vectors.count, vectors.first?.count ?? 0)
     func dot(_ a: [Double], _ first: Int, _ b: [Double], _ second: Int) -> Double {
       var sum = 0.0
@@ -49,13 +59,14 @@ package struct ModalFit: Sendable {
     let gram = (0..<order).map { row in (0..<order).map { dot(vectors[row], 0, vectors[$0], 0) } }
     let moved = (0..<order).map { row in (0..<order).map { dot(vectors[row], 0, vectors[$0], 1) } }
     let eigenvalues = Eigenvalues.general(solve(gram, moved))
-    return eigenvalues.compactMap { value in
+    let largest = 1 - 0x1p-22
+    let poles = eigenvalues.compactMap { value -> Complex? in
       guard value.imaginary > -1e-9, value.real.isFinite, value.imaginary.isFinite else { return nil }
       let isReal = value.imaginary < 1e-9
-      let largest = 1 - 0x1p-22
       let factor = value.magnitude > largest ? largest / value.magnitude : 1
       return Complex(factor * value.real, isReal ? 0 : factor * value.imaginary)
     }
+    return (poles, eigenvalues.allSatisfy { $0.magnitude <= largest })
   }
 
   /// X of A·X = B, by elimination with the largest pivot; A is symmetric and positive.
@@ -81,7 +92,7 @@ package struct ModalFit: Sendable {
 
   /// The residues by least squares over all lags from 1 on, and what is left.
   private mutating func fit(_ found: [Complex], _ taps: [Float]) {
-    poles = found.map { (Float($0.real), Float($0.imaginary)) }
+    (poles, residues) = (found.map { (Float($0.real), Float($0.imaginary)) }, [])
     let lags = taps.count - 1
     // One column for a real pole, two for a pair.
     var columns: [[Double]] = []

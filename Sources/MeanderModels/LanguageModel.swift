@@ -177,6 +177,9 @@ package final class LanguageModel: Sendable {
   /// How many tokens its attention holds: the fewest of any layer; nil where there is none.
   package var contextTokens: Int? { blocks.steps.compactMap(\.mixer.contextTokens).min() }
 
+  /// How many layers show an observer the time steps of a selective scan.
+  package var scanningLayers: Int { blocks.steps.count { $0.mixer.showsSteps } }
+
   /// Whether any of its layers attends.
   package var attends: Bool { blocks.steps.contains { $0.mixer.attends } }
 

@@ -183,6 +183,8 @@ package struct Mamba2Mixer: Mixer {
 
   package var gaugedHeads: Int { sizes.heads }
 
+  package var showsSteps: Bool { true }
+
   package var gating: MixerGating { .heads(heads.gates.map(\.rate), stateSize: sizes.stateSize, headWidth: sizes.headWidth) }
 
   package func headed(_ state: MixerState) -> HeadedState? {

@@ -51,6 +51,9 @@ package protocol Mixer: Sendable {
   /// How many tokens it holds one by one; nil for a state that holds none so.
   var contextTokens: Int? { get }
 
+  /// Whether it shows an observer its heads' time steps.
+  var showsSteps: Bool { get }
+
   /// Whether it attends to single tokens, and shows an observer how much to each.
   var attends: Bool { get }
 
@@ -71,6 +74,7 @@ extension Mixer {
   package var contextTokens: Int? { nil }
   package var carriedWidth: Int { 0 }
   package var attends: Bool { false }
+  package var showsSteps: Bool { false }
 }
 
 /// The part of a model's state that belongs to one layer.

@@ -61,10 +61,10 @@ import Testing
     LongConvolution.register()
     let folder = TemporaryFolder()
     var options = Distillation.Options()
-    options.tolerance = 1e-6
+    options.largestOrder = 20
     let channels = try Distillation.write(Fixture.path(fixture), to: folder("modal"), options, threads: 2)
     #expect(channels.count == (fixture == "hyena" ? 48 : 12))
-    #expect(channels.allSatisfy { $0.error < 1e-4 && $0.error > 0 && $0.remainder <= 1e-6 }, "\(channels.max { $0.error < $1.error }.map { "\($0)" } ?? "none")")
+    #expect(channels.allSatisfy { $0.error < 0.1 && $0.error > 0 && $0.modes <= 20 }, "\(channels.max { $0.error < $1.error }.map { "\($0)" } ?? "none")")
     let report = try JSON.parse(FileBytes.mapping(folder("modal/distillation.json")))
     #expect(report["channels"]?.array?.count == channels.count)
 
@@ -79,7 +79,7 @@ import Testing
     try await first.feed(ids: ids)
     try await second.feed(ids: ids)
     for id in ids { try await third.feed(ids: [id]) }
-    expectClose(try await second.logits(), try await first.logits(), "logits", within: 1e-3)
+    expectClose(try await second.logits(), try await first.logits(), "logits", within: 0.15)
     #expect(try await second.logits() == third.logits())
     let resumed = try await Session(modal, from: second.snapshot())
     try await resumed.feed(ids: [1, 2, 3])

@@ -1,3 +1,4 @@
+import MeanderErrors
 import MeanderKernels
 import MeanderLongConvolution
 import MeanderModels
@@ -105,6 +106,20 @@ struct Stream {
     let stream = try Stream(channels: 4, length: 5000)
     let expected = 4 * (8192 + 2 * 128) * 4
     #expect(stream.state.layout.byteCount == expected)
+  }
+
+  /// The public stream is the same convolution, in any pieces, and forgets what it is told to.
+  @Test func aStreamOfItsOwnIsTheSame() throws {
+    let inner = try Stream(channels: 3, length: 700)
+    let outer = try StreamingConvolution(inner.lags, channels: 3, threads: 2)
+    var generator = SeededGenerator(seed: 13)
+    let rows = generator.normal(5000 * 3)
+    let expected = inner.read(rows[...])
+    #expect(outer.read(Array(rows[..<3300])) + outer.read(Array(rows[3300...])) == expected)
+    #expect(outer.position == 5000 && outer.stateByteCount == inner.state.layout.byteCount)
+    outer.reset()
+    #expect(outer.read(rows) == expected)
+    #expect(throws: MeanderError.self) { try StreamingConvolution([1, 2, 3], channels: 2) }
   }
 
   /// A copy of the state goes on as the original does, and its own way when it reads something else.

@@ -51,6 +51,7 @@ import Testing
   /// The session stands behind the text that was found, as if that had been fed.
   @Test func theSessionStandsBehindTheText() async throws {
     let (session, other) = (try await Self.session("reader"), try await Self.session("reader"))
+    try await other.finishInput()
     let found = try await Self.text(session, Self.options(3), 8)
     #expect(found.count > 0 && session.position == other.position + Int64(found.count))
     try await other.feed(ids: found.map(\.id))

@@ -141,3 +141,12 @@ double machine_read(int threads, size_t bytes, int rounds) {
   for (int i = 0; i < made; i++) free((void *)jobs[i].memory);
   return result;
 }
+
+void machine_direct_convolution(
+    const float *signal, const float *filter, size_t length, size_t channels, size_t row, float *y) {
+  for (size_t c = 0; c < channels; c++) y[c] = 0;
+  for (size_t s = 0; s < length && s <= row; s++) {
+    const float *h = filter + s * channels, *x = signal + (row - s) * channels;
+    for (size_t c = 0; c < channels; c++) y[c] += h[c] * x[c];
+  }
+}

@@ -12,6 +12,7 @@ struct LabCommand: AsyncParsableCommand {
     LabCheckCommand.self,
     LabLogCommand.self,
     LabCapacityCommand.self,
+    LabCascadeCommand.self,
   ]
 
   static let configuration = CommandConfiguration(

@@ -46,10 +46,11 @@ struct AskCommand: AsyncParsableCommand {
     let session = try state.session(model, sampling: options)
     try await session.begin()
     let override = state.load != nil && sampling.areGiven ? options : nil
-    let reader = try await fallback.reader(session, self.model)
+    let input = Terminal.isTerminal(.input) ? nil : try InputReader.standardInput()
+    let cascade = try await fallback.cascade(session, self.model, questions: question, input: input)
     do {
-      if !Terminal.isTerminal(.input) {
-        try await Reading(session: session, feed: reader.map { reader in { try await reader.feed(bytes: $0) } }).run()
+      if input != nil {
+        try await Reading(session: session, feed: cascade.map { cascade in { try await cascade.feed(bytes: $0) } }).run()
       }
     } catch is Interrupted {
       try await state.write(session)
@@ -59,8 +60,8 @@ struct AskCommand: AsyncParsableCommand {
     let output = Output.standard()
     for text in question {
       let answer: Answer
-      if let reader {
-        answer = try await self.answer(text, from: reader, override)
+      if let cascade {
+        answer = try await self.answer(text, from: cascade, override)
       } else {
         answer = try await self.answer(text, from: session, override)
       }
@@ -83,7 +84,7 @@ struct AskCommand: AsyncParsableCommand {
     var text: String
     var tokens: Int
     /// Who gave it and why, where there was a choice.
-    var source: FallbackAnswer?
+    var source: CascadeAnswer?
   }
 
   private var stops: [String] { stop.isEmpty ? ["\n"] : stop }
@@ -94,12 +95,12 @@ struct AskCommand: AsyncParsableCommand {
   }
 
   private func answer(
-    _ question: String, from reader: FallbackReader, _ options: SamplingOptions?
+    _ question: String, from cascade: Cascade, _ options: SamplingOptions?
   ) async throws -> Answer {
-    let answer = try await reader.answer(
-      question, sampling: options, maximumTokens: bound(reader.reader.model), stop: stops)
+    let answer = try await cascade.answer(
+      question, sampling: options, maximumTokens: bound(cascade.reader.model), stop: stops)
     if Signals.interruptCount > 0 { throw Interrupted() }
-    if let reason = answer.reason, !format.json { Console.note("\(answer.model) answers: \(reason.text)") }
+    if let note = answer.note, !format.json { Console.note(note) }
     return Answer(text: answer.text, tokens: answer.tokens, source: answer)
   }
 

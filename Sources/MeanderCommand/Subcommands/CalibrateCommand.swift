@@ -1,14 +1,16 @@
 import ArgumentParser
 import Meander
 import MeanderErrors
+import MeanderEvaluation
 import MeanderFiles
 import MeanderModels
+import MeanderTasks
 
 struct CalibrateCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "calibrate",
-    abstract: "Find the free values of a mitigation on a text.",
-    usage: "meander calibrate --mitigation <name> [<options>]",
+    abstract: "Find the free values of a mitigation on a text, or the threshold of a deferral rule.",
+    usage: "meander calibrate (--mitigation <name> | --deferral <rule>) --text <file> -o <file> [<options>]",
     discussion: Examples.discussion(
       "calibrate",
       """
@@ -16,18 +18,31 @@ struct CalibrateCommand: AsyncParsableCommand {
       trained length. rri: the best of the published pairs and their neighbors. state-norm: the largest norm of each head \
       within the trained length. token-filter: each head's thresholds, from the distribution of its time steps. \
       What is found is used by --mitigation @FILE alone. Take a text that nothing is measured on afterwards.
+
+      With --deferral, the model answers needles in the text, and the rule (quantile, sum, average, or learned, which is \
+      fitted on quantiles) is set so that it would have deferred a share --budget of them: for ask --deferral @FILE.
       """))
 
   @OptionGroup var model: ModelOptions
 
   @Option(help: ArgumentHelp("Which one, with any settings that are not to be found.", valueName: "name"))
-  var mitigation: String
+  var mitigation: String?
+
+  @Option(help: ArgumentHelp("Which deferral rule, of a model of recall.", valueName: "rule"))
+  var deferral: String?
+
+  @Option(help: "The share of questions that the rule is to defer.")
+  var budget = 0.2
+
+  @Option(help: ArgumentHelp("The needles' options, as recipes have them (deferral).", valueName: "json"))
+  var task = "{}"
 
   @Option(help: ArgumentHelp("The text to find them on.", valueName: "file"))
   var text: String
 
   @Option(help: ArgumentHelp(
-    "Tokens of each sample (default: the trained length; eight times as many where losses are compared).", valueName: "n"))
+    "Tokens of each sample (default: the trained length; eight times as many where losses are compared); bytes with --deferral (16384).",
+    valueName: "n"))
   var length: Int?
 
   @Option(help: "How many samples, spread evenly over the text.")
@@ -52,13 +67,18 @@ struct CalibrateCommand: AsyncParsableCommand {
     if let length, !(2...1 << 24).contains(length) {
       throw ValidationError("Please give --length a number of tokens from 2 to 16777216.")
     }
+    guard (mitigation == nil) != (deferral == nil) else {
+      throw ValidationError("Please give --mitigation a name, or --deferral a rule.")
+    }
+    guard (0...1).contains(budget) else { throw ValidationError("Please give --budget a share from 0 to 1.") }
     guard (1...10_000).contains(samples), (1...100_000).contains(iterations), (0...1).contains(globalRetention) else {
       throw ValidationError("Please give 1 to 10000 samples, 1 to 100000 steps, and a retention from 0 to 1.")
     }
   }
 
   func run() async throws {
-    let method = try Mitigation(mitigation)
+    if let deferral { return try await calibrate(deferral) }
+    let method = try Mitigation(mitigation ?? "")
     let file = try FileBytes.mapping(text)
     let model = try await model.load()
     let comparesLosses = !["state-norm", "token-filter"].contains(method.name)
@@ -88,6 +108,25 @@ struct CalibrateCommand: AsyncParsableCommand {
     _ = try model.mitigated(by: [found.mitigation()])
     try found.write(to: output)
     Console.note("use it as --mitigation @\(output)")
+  }
+
+  private func calibrate(_ name: String) async throws {
+    let rule = name == "learned" ? DeferralRule(.learned([])) : try DeferralRule(named: name)
+    let options = try JSON.parse(FileBytes(Array(task.utf8), path: "--task"))
+    let needles = try RecallTasks.make(NeedleTask.name, Configuration(options, file: "--task"), file: "--task")
+    let model = try await model.load()
+    let calibration = DeferralCalibration(
+      task: needles, lengths: [length ?? 16384], samples: samples, seed: seed, filler: try TextFiller([text]))
+    let result = try await calibration.calibrate(rule, of: model, budget: budget) { _, _ in
+      if Signals.interruptCount > 0 { throw Interrupted() }
+    }
+    let members = result.rule.members + [
+      ("model", .string(model.name)), ("fingerprint", .string(model.fingerprint)), ("samples", JSON(result.samples)),
+      ("right", JSON(result.right)), ("budget", JSON(budget)), ("seed", JSON(Int(clamping: seed))), ("task", options),
+      ("lengths", .array([JSON(length ?? 16384)])),
+    ]
+    try AtomicFile.write(output, mode: 0o644, bytes: JSON(members).write() + [0x0a])
+    Console.note("\(result.right) of \(result.samples) were right; use the rule as --deferral @\(output)")
   }
 
   /// `samples` runs of `length` tokens, spread evenly over the text.

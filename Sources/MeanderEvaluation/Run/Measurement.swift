@@ -51,5 +51,6 @@ package enum Measurements {
     CheckMeasurement.self,
     LogMeasurement.self,
     CapacityMeasurement.self,
+    CascadeMeasurement.self,
   ]
 }
