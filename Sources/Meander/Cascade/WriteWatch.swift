@@ -32,7 +32,7 @@ final class WriteWatch: StepObserver, @unchecked Sendable {
     let watch = StepWatch()
     watch.see(dt, heads: heads, kernels: kernels)
     guard let layer = watch.layers.first else { return }
-    if sums.count == rates.count, piece.count < layers, tokens == 0 { rates += layer.rates }
+    if sums.isEmpty { rates += layer.rates }
     piece.append((layer.rates.count, layer.steps))
     if piece.count == layers { settle() }
   }

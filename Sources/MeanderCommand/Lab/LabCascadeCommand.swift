@@ -8,7 +8,7 @@ struct LabCascadeCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "cascade",
     abstract: "Needles answered by a reader with a fallback: accuracy against the share of questions that are deferred.",
-    usage: "meander lab cascade --fallback <model> -o <folder> [<options>]",
+    usage: "meander lab cascade --fallback <model> -o <folder>",
     discussion: Examples.discussion(
       "lab cascade",
       """

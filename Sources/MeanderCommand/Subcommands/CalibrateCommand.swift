@@ -10,7 +10,7 @@ struct CalibrateCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "calibrate",
     abstract: "Find the free values of a mitigation on a text, or the threshold of a deferral rule.",
-    usage: "meander calibrate (--mitigation <name> | --deferral <rule>) --text <file> -o <file> [<options>]",
+    usage: "meander calibrate --text <file> -o <file> [<options>]",
     discussion: Examples.discussion(
       "calibrate",
       """
