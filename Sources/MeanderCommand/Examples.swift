@@ -148,6 +148,12 @@ enum Examples {
         purpose: "one name, twice",
         line: "meander lab cascade -m passkey --fallback passkey --filler long.log --keys 1 --lengths 4K --samples 2 -o out")
     ],
+    "lab length-generalisation": [
+      .init(
+        purpose: "a smoke run of two schemes on one task",
+        line: "meander lab length-generalisation --schemes rotary,Mamba-2 --tasks copying --seeds 1 --steps 2 --lengths 64 "
+          + "--samples 2 -o out")
+    ],
     "lab check": [
       .init(
         purpose: "a short one of a model of recall",

@@ -86,6 +86,20 @@ package struct AttentionIntent: Sendable, Hashable {
   }
 
   package var softplus: Softplus?
+  /// How a transformer knows positions.
+  package enum Positions: String, Sendable, CaseIterable {
+    /// As its architecture does: rotary ones.
+    case rotary
+    case none
+    /// ALiBi's penalty by distance.
+    case linear
+    /// T5's learned biases by buckets of distance.
+    case buckets
+    /// A learned vector for each place, added to the embedding.
+    case learned
+  }
+
+  package var positions = Positions.rotary
   /// An endless prefix of d² + d numbers a head (NTK-attention, 2024).
   package var hasPrefix = false
 
@@ -97,6 +111,8 @@ package struct AttentionIntent: Sendable, Hashable {
       try inner.finish()
     }
     hasPrefix = try object.bool("prefix", false)
+    let name = try object.string("positions", "rotary", among: Positions.allCases.map(\.rawValue))
+    positions = Positions(rawValue: name) ?? .rotary
     if hasPrefix, softplus != nil { throw object.failure("prefix", "stands beside softplus, and a prefix needs exp") }
     try object.finish()
   }

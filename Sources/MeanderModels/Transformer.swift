@@ -15,6 +15,8 @@ package struct Transformer: Sendable {
   /// Per layer, its own sliding window.
   package var windows: [Int?]
   private var rotary: String
+  /// How it knows positions.
+  private var placing = AttentionIntent.Positions.rotary
   /// How positions are stretched.
   private(set) var scaling = RotaryScaling()
 
@@ -64,6 +66,7 @@ package struct Transformer: Sendable {
       attention.hasPrefix = own.hasPrefix
     }
     isTied = try configuration.bool("tie_word_embeddings", false)
+    placing = shape.intent.attention?.positions ?? .rotary
     windows = Array(repeating: nil, count: layers)
     turn(turned, scaling)
     configuration.ignore(HuggingFaceKeys.withoutMeaning + ["attention_dropout", "pretraining_tp"])
@@ -72,6 +75,16 @@ package struct Transformer: Sendable {
   /// Turns so many places of each head by position; 0 for none.
   mutating func turn(_ width: Int, _ scaling: RotaryScaling) {
     self.scaling = scaling
+    guard placing == .rotary else {
+      rotary = placing.rawValue
+      switch placing {
+      case .linear: attention.positions = .linear
+      case .buckets:
+        attention.positions = .buckets(name: "model.relative_attention_bias.weight", count: 32, largest: 128)
+      case .rotary, .none, .learned: attention.positions = .none
+      }
+      return
+    }
     let positions = width > 0 ? scaling.rotary(width: width) : nil
     attention.positions = positions.map { .rotary($0) } ?? .none
     rotary = positions?.arithmetic ?? "none"
@@ -135,9 +148,15 @@ package struct Transformer: Sendable {
     }
     if isTied { reader.ignore("lm_head.weight", shape: [rows, width]) }
     return Blocks(
-      embedding: embedding, steps: steps,
+      embedding: embedding, positions: try learnedPositions(from: reader), steps: steps,
       finalNorm: try reader.rootMeanSquareNorm("model.norm.weight", width: width, epsilon: epsilon),
       head: OutputHead(isTied ? embedding : try reader.weight("lm_head.weight", outputs: rows, inner: width)))
+  }
+
+  /// A vector for each place, where positions are learned.
+  func learnedPositions(from reader: WeightReader) throws -> Weight? {
+    guard placing == .learned else { return nil }
+    return try reader.weight("model.embed_positions.weight", outputs: positions, inner: shape.width)
   }
 
   /// Normal with deviation 0.02, what joins the residual stream divided by √(2L) (Radford and others 2019); norms one, biases zero.

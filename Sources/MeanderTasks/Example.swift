@@ -90,6 +90,9 @@ package enum RecallTasks {
     Phonebook.self,
     VariableTracking.self,
     FrequentWords.self,
+    Copying.self,
+    Sorting.self,
+    Addition.self,
   ]
 
   /// The task of that name with its options, which must all mean something to it.

@@ -8,7 +8,7 @@ import Testing
     [], ["stream"], ["ask"], ["run"], ["chat"], ["state"], ["state", "show"], ["state", "diff"], ["inspect"], ["logits"],
     ["tokenizer"], ["tokenizer", "encode"], ["tokenizer", "decode"], ["tokenizer", "train"], ["train"], ["mine"], ["quantize"], ["calibrate"], ["lab"],
     ["lab", "passkey"], ["lab", "perplexity"], ["lab", "collapse"], ["lab", "cures"], ["lab", "recall"], ["lab", "remembrance"], ["lab", "check"],
-    ["lab", "log"], ["lab", "capacity"], ["lab", "cascade"], ["plot"], ["bench"],
+    ["lab", "log"], ["lab", "capacity"], ["lab", "cascade"], ["lab", "length-generalisation"], ["plot"], ["bench"],
   ] + added
 
   /// Those that need what a trait links.

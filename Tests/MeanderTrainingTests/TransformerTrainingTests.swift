@@ -21,9 +21,10 @@ import Testing
 
   private static let softplus: [(String, JSON)] = [("softplus", JSON([("offset", JSON(0)), ("power", JSON(2))]))]
 
-  @Test(arguments: ["llama", "qwen3", "softplus", "prefix"])
+  @Test(arguments: ["llama", "qwen3", "softplus", "prefix", "none", "linear", "buckets"])
   func aTrainedModelStreamsAsItTrained(kind: String) throws {
-    let attention = kind == "softplus" ? Self.softplus : kind == "prefix" ? [("prefix", JSON.bool(true))] : []
+    let attention = kind == "softplus" ? Self.softplus : kind == "prefix" ? [("prefix", JSON.bool(true))]
+      : ["none", "linear", "buckets"].contains(kind) ? [("positions", JSON.string(kind))] : []
     let bench = try Self.bench(kind == "qwen3" ? "qwen3" : "llama", attention)
     let losses = try bench.run()
     let (first, last) = (losses.prefix(5).reduce(0, +) / 5, losses.suffix(5).reduce(0, +) / 5)

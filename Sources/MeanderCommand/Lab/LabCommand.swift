@@ -13,6 +13,7 @@ struct LabCommand: AsyncParsableCommand {
     LabLogCommand.self,
     LabCapacityCommand.self,
     LabCascadeCommand.self,
+    LabLengthGeneralizationCommand.self,
   ]
 
   static let configuration = CommandConfiguration(

@@ -1,10 +1,8 @@
 import Meander
 import MeanderErrors
 import MeanderFiles
-import MeanderKernels
 import MeanderTasks
 import MeanderTraining
-import Synchronization
 
 /// `lab capacity`: how much a state can hold, and from which training length on it learns to forget (Stuffed Mamba's
 /// experiment).
@@ -69,7 +67,7 @@ package struct CapacityMeasurement: Measurement {
       if FileStatus("\(folder)/model.safetensors") == nil {
         let recipe = plan.recipe(
           size, length: index, seed: seed + Int(clamping: stream.seed), text: text, start: before, output: folder)
-        try await Self.train(Recipe(recipe, path: "recipe.json"), meter: stream.meter)
+        try await LabTraining.run(Recipe(recipe, path: "recipe.json"), meter: stream.meter)
       }
       before = folder
       let model = try await Model.load(folder, engine: engine)
@@ -85,29 +83,6 @@ package struct CapacityMeasurement: Measurement {
       ("recall_is_censored", .bool(recall.length == plan.recallLengths.last)), ("recall_rows", .array(recall.rows)),
       ("seconds", JSON(Double(elapsed.components.seconds))),
     ])
-  }
-
-  /// Trains on a thread of its own, so that none of those that tasks share is held for hours. Throws `.cancelled`,
-  /// with a checkpoint behind it, where the task was.
-  private static func train(_ recipe: Recipe, meter: Meter) async throws {
-    let isCancelled = CancelFlag()
-    let thread = try TurnThread()
-    let finished = try await withTaskCancellationHandler {
-      try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Bool, any Error>) in
-        thread.add {
-          continuation.resume(
-            with: Result {
-              let run = try TrainingRun(recipe, threads: 1, resumes: true)
-              let ending = try run.run(shouldStop: { isCancelled.isSet }, visit: { meter.add($0.tokens) })
-              return ending == .finished
-            })
-          return true
-        }
-      }
-    } onCancel: {
-      isCancelled.set()
-    }
-    guard finished else { throw MeanderError(.cancelled, "the training was interrupted", at: recipe.output) }
   }
 
   /// Streams of held-out text to the longest position.
@@ -154,11 +129,4 @@ package struct CapacityMeasurement: Measurement {
     }
     return (reached, rows)
   }
-}
-
-/// A mark that one thread sets and another reads.
-private final class CancelFlag: Sendable {
-  private let value = Atomic(false)
-  var isSet: Bool { value.load(ordering: .relaxed) }
-  func set() { value.store(true, ordering: .relaxed) }
 }

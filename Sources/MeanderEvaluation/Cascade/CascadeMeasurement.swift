@@ -138,12 +138,12 @@ package struct CascadeMeasurement: Measurement {
 }
 
 /// What is known of one question.
-struct CascadeOutcome {
+package struct CascadeOutcome {
   let own, other, isAlarm: Bool
   let logProbabilities: [Double]
   let bytes, reread, tokens, reading, scoring, answering: Double
 
-  init(own: Bool, other: Bool, isAlarm: Bool, logProbabilities: [Double]) {
+  package init(own: Bool, other: Bool, isAlarm: Bool, logProbabilities: [Double]) {
     (self.own, self.other, self.isAlarm, self.logProbabilities) = (own, other, isAlarm, logProbabilities)
     (bytes, reread, tokens, reading, scoring, answering) = (0, 0, 0, 0, 0, 0)
   }
@@ -159,16 +159,16 @@ struct CascadeOutcome {
 }
 
 /// Accuracy against the share of questions that a rule defers.
-struct DeferralCurve {
-  let name: String
+package struct DeferralCurve {
+  package let name: String
   /// From none deferred to all, each as reports hold a point: percent, accuracy.
-  let points: [JSON]
+  package let points: [JSON]
   /// The mean accuracy over all shares.
-  let area: Double
+  package let area: Double
 
   /// One for each rule, and for deferring at random. The learned rule is fitted on one half of the questions and judged on the other, and
   /// the other way round.
-  static func all(of outcomes: [CascadeOutcome]) -> [DeferralCurve] {
+  package static func all(of outcomes: [CascadeOutcome]) -> [DeferralCurve] {
     func values(_ rule: DeferralRule) -> [Double] { outcomes.map { rule.confidence(in: $0.logProbabilities) ?? -.infinity } }
     var curves = [
       curve("quantile", outcomes, values(DeferralRule())), curve("Chow's sum", outcomes, values(DeferralRule(.sum))),

@@ -52,5 +52,6 @@ package enum Measurements {
     LogMeasurement.self,
     CapacityMeasurement.self,
     CascadeMeasurement.self,
+    LengthGeneralizationMeasurement.self,
   ]
 }

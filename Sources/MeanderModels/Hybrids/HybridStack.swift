@@ -39,7 +39,7 @@ package struct HybridStack: Sendable {
     if transformer.isTied { reader.ignore("lm_head.weight", shape: [rows, width]) }
     let head = transformer.isTied ? embedding : try reader.weight("lm_head.weight", outputs: rows, inner: width)
     return Blocks(
-      embedding: embedding, embeddingScale: embeddingScale, steps: steps, finalNorm: try norm(finalNorm, from: reader),
+      embedding: embedding, embeddingScale: embeddingScale, positions: try transformer.learnedPositions(from: reader), steps: steps, finalNorm: try norm(finalNorm, from: reader),
       head: OutputHead(head, scale: logitScale, cap: logitCap))
   }
 
