@@ -53,14 +53,22 @@ static void scan_place(const meander_scan *job, size_t head, size_t p) {
   const size_t column = head * job->head_width + p, first_n = head / (job->heads / job->groups) * job->state_size;
   const size_t skipped = job->tokens - job->outputs;
   float *state = job->state + head * job->state_size * job->head_width + p;
+  float *rest = job->rest ? job->rest + head * job->state_size * job->head_width + p : NULL;
   for (size_t token = 0; token < job->tokens; token++) {
     const float *gates = job->gates + token * job->gates_stride + head, *b = job->b + token * job->b_stride + first_n;
     const float x = job->x[token * job->x_stride + column], u = x * gates[job->heads];
     const float *c = token >= skipped ? job->c + (token - skipped) * job->c_stride + first_n : NULL;
     float y = 0;
     for (size_t n = 0; n < job->state_size; n++) {
-      float *g = state + n * job->head_width;
-      *g = fmaf(b[n], u, gates[0] * *g);
+      float *g = state + n * job->head_width, before = gates[0] * *g;
+      if (rest) {
+        float *r = rest + n * job->head_width, low = gates[0] * *r;
+        float change = fmaf(b[n], u, low), h = before + change, moved = h - before;
+        *r = (before - (h - moved)) + (change - moved);
+        *g = h;
+      } else {
+        *g = fmaf(b[n], u, before);
+      }
       if (c) y = fmaf(c[n], *g, y);
     }
     float skip = job->skip[job->skip_per_channel ? column : head];

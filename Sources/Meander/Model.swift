@@ -111,7 +111,7 @@ extension Model {
         files: files, engine: engine, compute: language.compute, language: language, workspace: workspace,
         reservations: [weights, scratch])
     }
-    let kept = state == .fp32 ? model : model.keepingStates(in: state)
+    let kept = state == .fp32 ? model : try model.keepingStates(in: state)
     return mitigations.isEmpty ? kept : try kept.mitigated(by: mitigations)
   }
 
@@ -124,7 +124,11 @@ extension Model {
   }
 
   /// The same weights, sharing all memory, whose sessions keep their states in `precision`. O(1).
-  public func keepingStates(in precision: StatePrecision) -> Model { Model(self, language.keepingStates(in: precision)) }
+  ///
+  /// Throws `unsupported` for `.compensated` where the model has no sums that could be.
+  public func keepingStates(in precision: StatePrecision) throws -> Model {
+    Model(self, try language.keepingStates(in: precision))
+  }
 
   /// How exactly its sessions keep their sums over the past.
   public var statePrecision: StatePrecision { language.plan.precision }

@@ -116,6 +116,12 @@ extension Snapshot {
         .mismatch, "the state evolved under other mitigations: \(named(mitigations)), and here are \(named(current))",
         at: "snapshot", remedy: "Give the same --mitigation options.")
     }
+    guard (statePrecision == .compensated) == (model.statePrecision == .compensated) else {
+      throw MeanderError(
+        .mismatch,
+        "the state was kept in \(statePrecision.rawValue), and here it is to be \(model.statePrecision.rawValue)", at: "snapshot",
+        remedy: "Give --state \(statePrecision.rawValue).")
+    }
     let expected = Dictionary(uniqueKeysWithValues: model.language.layout.regions.map { ($0.name, $0) })
     var found = Set<String>()
     for region in regions {

@@ -91,14 +91,17 @@ extension Kernels {
   /// Moves the state over T tokens, and writes the outputs of the last `outputs` of them.
   ///
   /// x: T × (H·P); b: T × (G·N); c: outputs × (G·N); gates: T × 3H; skip: 1 × H, or 1 × (H·P); state: (H·N) × P,
-  /// contiguous; y: outputs × (H·P). Head h reads group h / (H / G). Tokens without an output cost a third less.
+  /// contiguous; rest: as the state, what fp32 cannot hold of it, or nil, and it is lost; y: outputs × (H·P). Head h reads group h / (H / G). Tokens without an output cost a third less.
   /// Complexity: O(T · H · N · P) time, no memory.
   package func selectiveScan(
-    x: Matrix, b: Matrix, c: Matrix?, gates: Matrix, skip: Matrix, state: Matrix, groups: Int, outputs: Int,
-    into y: Matrix?
+    x: Matrix, b: Matrix, c: Matrix?, gates: Matrix, skip: Matrix, state: Matrix, rest: Matrix? = nil, groups: Int,
+    outputs: Int, into y: Matrix?
   ) {
     let heads = gates.columns / 3
     let width = state.columns
+    if let rest {
+      precondition(rest.rows == state.rows && rest.columns == width && rest.stride == width, "a rest of another shape")
+    }
     precondition(
       groups > 0 && heads > 0 && heads % groups == 0 && width > 0 && gates.columns == 3 * heads
         && state.rows % heads == 0 && state.stride == width && x.columns == heads * width && b.rows == x.rows
@@ -112,7 +115,7 @@ extension Kernels {
     let job = meander_scan(
       x: x.base, x_stride: x.stride, b: b.base, b_stride: b.stride, c: c.map { UnsafePointer($0.base) },
       c_stride: c?.stride ?? 0, gates: gates.base, gates_stride: gates.stride, skip: skip.base,
-      skip_per_channel: skip.columns != heads, state: state.base, y: y?.base, y_stride: y?.stride ?? 0,
+      skip_per_channel: skip.columns != heads, state: state.base, rest: rest?.base, y: y?.base, y_stride: y?.stride ?? 0,
       tokens: x.rows, outputs: outputs, heads: heads, groups: groups, head_width: width, state_size: size)
     let function = functions.scan
     let blocks = (width + Int(MEANDER_SCAN_BLOCK) - 1) / Int(MEANDER_SCAN_BLOCK)

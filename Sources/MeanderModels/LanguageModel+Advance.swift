@@ -118,7 +118,8 @@ extension LanguageModel {
   func mixerState(_ state: ModelState, _ step: Int, _ gates: [[GateTransform]] = []) -> MixerState {
     guard let layer = index.gated[step] else { return MixerState(state: state, regions: regions[step]) }
     return MixerState(
-      state: state, regions: regions[step], gates: gates.isEmpty ? [] : gates[layer], shadow: plan.shadow(layer, state))
+      state: state, regions: regions[step], gates: gates.isEmpty ? [] : gates[layer], shadow: plan.shadow(layer, state),
+      rest: plan.rests.isEmpty ? nil : plan.rests[layer].map { state.matrix($0) })
   }
 
   /// Scratch memory for one running job.

@@ -148,17 +148,20 @@ package final class LanguageModel: Sendable {
   /// The same weights, whose states evolve under `mitigations` and none but these. Throws where one cannot be taken.
   package func mitigated(by mitigations: [Mitigation]) throws -> LanguageModel {
     let plain = plain ?? self
-    var plan = plain.plan
-    plan.precision = self.plan.precision
-    try plan.add(mitigations)
-    return LanguageModel(plain, plan)
+    return LanguageModel(plain, try plain.plan(plan.precision, mitigations))
   }
 
-  /// The same weights and mitigations, with states kept in `precision`.
-  package func keepingStates(in precision: StatePrecision) -> LanguageModel {
+  /// The same weights and mitigations, with states kept in `precision`. Throws `.unsupported` where none could be kept so.
+  package func keepingStates(in precision: StatePrecision) throws -> LanguageModel {
+    let plain = plain ?? self
+    return LanguageModel(plain, try plain.plan(precision, plan.mitigations))
+  }
+
+  private func plan(_ precision: StatePrecision, _ mitigations: [Mitigation]) throws -> MitigationPlan {
     var plan = plan
-    plan.precision = precision
-    return LanguageModel(plain ?? self, plan)
+    try plan.keep(precision)
+    try plan.add(mitigations)
+    return plan
   }
 
   /// The blocks, the first with its projections of every token at hand where the vocabulary is small.

@@ -121,7 +121,7 @@ package struct Mamba2Mixer: Mixer {
       x: written.columns(0..<inner), b: written.columns(inner..<inner + keys), c: read,
       dt: projected.columns(inner + keys..<inner + keys + sizes.heads),
       heads: heads.applied(state.gates),
-      skip: skip, state: state.matrix(Self.recurrence), pending: state.doubles(Self.pending),
+      skip: skip, state: state.matrix(Self.recurrence), rest: state.rest, pending: state.doubles(Self.pending),
       total: state.doubles(Self.total), shadow: state.shadow, groups: sizes.groups, outputs: outputs)
     guard outputs > 0 else { return residual }
     return operations.project(gated(mixed, gate, operations), outProjection, addingTo: residual)

@@ -85,11 +85,13 @@ package struct MixerState {
   package var gates: [GateTransform] = []
   /// A second recurrent state that moves beside this layer's own.
   package var shadow: ShadowState?
+  /// What fp32 cannot hold of the recurrent state, where that is kept.
+  package var rest: Matrix?
 
   package init(
-    state: ModelState, regions: [StateRegion], gates: [GateTransform] = [], shadow: ShadowState? = nil
+    state: ModelState, regions: [StateRegion], gates: [GateTransform] = [], shadow: ShadowState? = nil, rest: Matrix? = nil
   ) {
-    (self.state, self.regions, self.gates, self.shadow) = (state, regions, gates, shadow)
+    (self.state, self.regions, self.gates, self.shadow, self.rest) = (state, regions, gates, shadow, rest)
   }
 
   package func matrix(_ index: Int) -> Matrix { state.matrix(regions[index]) }

@@ -32,7 +32,7 @@ package struct ParallelMixer: Mixer {
       let own = Array(state.regions[first..<first + count])
       return part.mixer.gating.isNone
         ? MixerState(state: state.state, regions: own)
-        : MixerState(state: state.state, regions: own, gates: state.gates, shadow: state.shadow)
+        : MixerState(state: state.state, regions: own, gates: state.gates, shadow: state.shadow, rest: state.rest)
     }
   }
 

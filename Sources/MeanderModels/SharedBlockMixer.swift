@@ -52,7 +52,8 @@ package struct SharedBlockMixer: Mixer {
   private func parts(_ state: MixerState) -> (mamba: MixerState, cache: AttentionCache) {
     let count = state.regions.count - cacheShape.regions
     let own = MixerState(
-      state: state.state, regions: Array(state.regions[..<count]), gates: state.gates, shadow: state.shadow)
+      state: state.state, regions: Array(state.regions[..<count]), gates: state.gates, shadow: state.shadow,
+      rest: state.rest)
     return (own, cacheShape.cache(state, first: count))
   }
 

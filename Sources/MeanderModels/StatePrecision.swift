@@ -2,13 +2,15 @@ import MeanderKernels
 
 /// How exactly a state keeps its sums over the past.
 ///
-/// Tokens are taken in by fp32 arithmetic whatever is chosen. What `bf16` does is done at multiples of the stream's grid of 512
-/// tokens, so that the bits do not depend on how the input was cut.
+/// Tokens are taken in by fp32 arithmetic whatever is chosen, and the bits never depend on how the input was cut.
 public enum StatePrecision: String, Sendable, CaseIterable {
   /// As the arithmetic gives them.
   case fp32
   /// Rounded to bfloat16, to nearest with ties to even, at every 512th token of the stream: of a sum eight binary digits stay.
   case bf16
+  /// With a second fp32 number beside each, in which what a sum rounds away is kept, and comes in with the next insertion (Knuth's
+  /// sum of two). Mamba-2's sums; those of Mamba-1, RG-LRU and RWKV-4 are kept so always, and other mixers' stay as they are.
+  case compensated
 }
 
 extension LanguageModel {

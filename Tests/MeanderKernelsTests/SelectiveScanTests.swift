@@ -73,6 +73,47 @@ extension Double {
 }
 
 @Suite struct SelectiveScanTests {
+  /// Small insertions into a state that is large and forgets nothing: what fp32 rounds away of each is a walk, unless it is kept.
+  @Test(arguments: everyTable)
+  func whatIsRoundedAwayIsKept(table: KernelTable) {
+    let (tokens, heads, width, size) = (4096, 1, 37, 3)
+    let kernels = Kernels(table: table, team: WorkerTeam(threads: 1), compute: .fp32)
+    let x = Matrix.random(tokens, heads * width, seed: 5)
+    let b = Matrix.random(tokens, size, seed: 6)
+    let gates = Matrix(rows: tokens, columns: 3 * heads)
+    for t in 0..<tokens { (gates[t, 0], gates[t, 1], gates[t, 2]) = (t == 2000 ? 0.75 : 1, 0.01, 1) }
+    let skip = Matrix.random(1, heads, seed: 7)
+    func run(_ pieces: [Int], compensated: Bool) -> (state: Matrix, rest: Matrix) {
+      let state = Matrix(rows: size, columns: width)
+      state.fill(300)
+      let rest = Matrix(rows: size, columns: width)
+      rest.fill(0)
+      var start = 0
+      for piece in pieces {
+        let part = start..<start + piece
+        kernels.selectiveScan(
+          x: x.rows(part), b: b.rows(part), c: nil, gates: gates.rows(part), skip: skip, state: state,
+          rest: compensated ? rest : nil, groups: 1, outputs: 0, into: nil)
+        start += piece
+      }
+      return (state, rest)
+    }
+    let (plain, kept) = (run([tokens], compensated: false), run([tokens], compensated: true))
+    let cut = run([1, 1999, 3, 2093], compensated: true)
+    #expect(bits(cut.state) == bits(kept.state) && bits(cut.rest) == bits(kept.rest))
+    var (lost, left) = (0.0, 0.0)
+    for n in 0..<size {
+      for p in 0..<width {
+        var exact = 300.0
+        for t in 0..<tokens { exact = exact * Double(gates[t, 0]) + Double(b[t, n]) * Double(x[t, p] * gates[t, 1]) }
+        lost = max(lost, abs(Double(plain.state[n, p]) - exact))
+        left = max(left, abs(Double(kept.state[n, p]) + Double(kept.rest[n, p]) - exact))
+      }
+    }
+    #expect(lost > 1e-4, "\(lost)")
+    #expect(left < lost / 20, "\(left) against \(lost)")
+  }
+
   static let shapes = [
     ScanCase(tokens: 1), ScanCase(tokens: 3), ScanCase(tokens: 4), ScanCase(tokens: 63), ScanCase(tokens: 64),
     ScanCase(tokens: 65), ScanCase(tokens: 257), ScanCase(tokens: 65, heads: 1, width: 60, size: 24),

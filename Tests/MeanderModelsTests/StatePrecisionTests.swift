@@ -1,3 +1,4 @@
+import MeanderErrors
 import MeanderFiles
 import MeanderKernels
 import MeanderModels
@@ -12,7 +13,7 @@ import Testing
 
   private func harness(_ fixture: String, _ precision: StatePrecision, threads: Int = 2) throws -> Harness {
     let plain = try Harness(Fixture.model(fixture), threads: threads)
-    return Harness(plain.model.keepingStates(in: precision), like: plain)
+    return Harness(try plain.model.keepingStates(in: precision), like: plain)
   }
 
   private func ids(_ harness: Harness, _ count: Int) -> [Int32] {
@@ -45,13 +46,36 @@ import Testing
     #expect(try full.finalLogits() != rounded.finalLogits())
   }
 
-  @Test(arguments: recurrent) func bitsDoNotDependOnTheCut(fixture: String) throws {
-    let whole = try harness(fixture, .bf16)
-    let parts = try harness(fixture, .bf16, threads: 1)
+  private static let cuts: [(String, StatePrecision)] =
+    recurrent.map { ($0, .bf16) } + ["mamba2-tied", "mamba2-groups", "falcon-h1", "mamba1"].map { ($0, .compensated) }
+
+  @Test(arguments: cuts) func bitsDoNotDependOnTheCut(fixture: String, precision: StatePrecision) throws {
+    let whole = try harness(fixture, precision)
+    let parts = try harness(fixture, precision, threads: 1)
     let ids = ids(whole, 1100)
     try whole.read(ids)
     try parts.read(ids, cut: [1, 500, 13, 300, 211])
     #expect(whole.bits == parts.bits)
+  }
+
+  @Test(arguments: ["mamba2-tied", "falcon-h1"]) func compensatedSumsKeepWhatIsRoundedAway(fixture: String) throws {
+    let (plain, kept) = (try harness(fixture, .fp32), try harness(fixture, .compensated))
+    let ids = ids(plain, 300)
+    for harness in [plain, kept] { try harness.read(ids) }
+    let (sums, rests) = (numbers(kept, .recurrence), numbers(kept, .rest))
+    #expect(rests.count == sums.count && rests.contains { $0 != 0 })
+    for (sum, rest) in zip(sums, rests) { #expect(abs(rest) <= abs(sum).ulp) }
+    #expect(numbers(plain, .recurrence) != sums)
+    expectClose(numbers(plain, .recurrence), sums, fixture)
+  }
+
+  @Test func whatHasNoSuchSumsIsRefused() throws {
+    for fixture in ["rwkv6", "llama-gqa"] {
+      let error = #expect(throws: MeanderError.self) { try harness(fixture, .compensated) }
+      #expect(error?.code == .unsupported && error?.what.contains("Mamba-2") == true)
+    }
+    // It keeps its rests whatever is asked for.
+    #expect(try harness("mamba1", .compensated).model.layout.byteCount == harness("mamba1", .fp32).model.layout.byteCount)
   }
 
   @Test func mitigationsAndPrecisionGoTogether() throws {

@@ -30,7 +30,16 @@ import Testing
     try await session.feed(text)
     let snapshot = try await Snapshot(bytes: session.snapshot().bytes())
     #expect(snapshot.statePrecision == .bf16 && snapshot.difference(from: model) == nil)
-    let full = model.keepingStates(in: .fp32)
+    let full = try model.keepingStates(in: .fp32)
+    let compensated = try Session(model.keepingStates(in: .compensated), sampling: nil)
+    #expect(throws: MeanderError.self) { try Session(compensated.model, from: snapshot) }
+    try await compensated.feed(text)
+    let both = try await Snapshot(bytes: compensated.snapshot().bytes())
+    #expect(both.statePrecision == .compensated)
+    #expect(throws: MeanderError.self) { try Session(full, from: both) }
+    let again = try Session(compensated.model, from: both)
+    for session in [compensated, again] { try await session.feed(text) }
+    #expect(try await again.logits() == compensated.logits())
     #expect(snapshot.difference(from: full)?.contains("bf16") == true)
     let resumed = try Session(model, from: snapshot)
     let other = try Session(full, from: snapshot)

@@ -128,6 +128,8 @@ typedef struct {
   const float *skip;
   bool skip_per_channel;
   float *state;
+  // As large as the state: what fp32 could not hold of it; or nothing, and it is lost.
+  float *_Nullable rest;
   float *_Nullable y;
   size_t y_stride;
   size_t tokens, outputs, heads, groups, head_width, state_size;

@@ -11,7 +11,7 @@
 typedef struct {
   size_t head, first_p, token, width, b_stride, c_stride;
   const float *b, *c;
-  float *state;
+  float *state, *rest;
 } NAME(scan_place);
 
 // What a tile keeps in registers: each token's insertion and output at the tile's places.
@@ -19,23 +19,41 @@ typedef struct {
   vec u[SCAN_TOKENS][SCAN_WIDTH / LANES], y[SCAN_TOKENS][SCAN_WIDTH / LANES], f[SCAN_TOKENS];
 } NAME(scan_sums);
 
-// Row n of a head's state, `b` and `c` pointing at that n of the first token.
+// Row n of a head's state, `b` and `c` pointing at that n of the first token. Where it compensates, what a sum rounds away is
+// kept (Knuth's sum of two) and comes in with the next insertion.
 INLINE void NAME(scan_row)(
-    NAME(scan_sums) *sums, NAME(scan_place) at, size_t tokens, size_t vectors, bool has_output, bool folds) {
-  vec g[SCAN_WIDTH / LANES];
-  UNROLL for (size_t v = 0; v < vectors; v++) g[v] = load(at.state + v * LANES);
+    NAME(scan_sums) *sums, NAME(scan_place) at, size_t tokens, size_t vectors, bool has_output, bool folds, bool compensates) {
+  vec g[SCAN_WIDTH / LANES], r[SCAN_WIDTH / LANES];
+  UNROLL for (size_t v = 0; v < vectors; v++) {
+    g[v] = load(at.state + v * LANES);
+    r[v] = compensates ? load(at.rest + v * LANES) : splat(0);
+  }
   UNROLL for (size_t t = 0; t < tokens; t++) {
     vec b = splat(at.b[t * at.b_stride]);
-    UNROLL for (size_t v = 0; v < vectors; v++) g[v] = fma_(b, sums->u[t][v], folds ? sums->f[t] * g[v] : g[v]);
+    UNROLL for (size_t v = 0; v < vectors; v++) {
+      vec before = folds ? sums->f[t] * g[v] : g[v];
+      if (compensates) {
+        vec low = folds ? sums->f[t] * r[v] : r[v];
+        vec change = fma_(b, sums->u[t][v], low), h = before + change, moved = h - before;
+        r[v] = (before - (h - moved)) + (change - moved);
+        g[v] = h;
+      } else {
+        g[v] = fma_(b, sums->u[t][v], before);
+      }
+    }
     if (!has_output) continue;
     vec c = splat(at.c[t * at.c_stride]);
     UNROLL for (size_t v = 0; v < vectors; v++) sums->y[t][v] = fma_(c, g[v], sums->y[t][v]);
   }
-  UNROLL for (size_t v = 0; v < vectors; v++) store(at.state + v * LANES, g[v]);
+  UNROLL for (size_t v = 0; v < vectors; v++) {
+    store(at.state + v * LANES, g[v]);
+    if (compensates) store(at.rest + v * LANES, r[v]);
+  }
 }
 
 INLINE void NAME(scan_tile)(
-    const meander_scan *job, NAME(scan_place) at, size_t tokens, size_t vectors, bool has_output, bool folds) {
+    const meander_scan *job, NAME(scan_place) at, size_t tokens, size_t vectors, bool has_output, bool folds,
+    bool compensates) {
   NAME(scan_sums) sums;
   const size_t column = at.head * at.width + at.first_p, size = job->state_size;
   const float *gates = job->gates + at.token * job->gates_stride + at.head;
@@ -48,8 +66,9 @@ INLINE void NAME(scan_tile)(
     }
   }
   for (size_t n = 0; n < size; n++) {
-    NAME(scan_row)(&sums, at, tokens, vectors, has_output, folds);
+    NAME(scan_row)(&sums, at, tokens, vectors, has_output, folds, compensates);
     at.state += at.width;
+    if (compensates) at.rest += at.width;
     at.b += 1;
     if (has_output) at.c += 1;
   }
@@ -71,9 +90,18 @@ INLINE void NAME(scan_place_alone)(const meander_scan *job, NAME(scan_place) at,
   const size_t column = at.head * job->head_width + at.first_p;
   const float *gates = job->gates + at.token * job->gates_stride + at.head;
   float x = job->x[at.token * job->x_stride + column], u = x * gates[job->heads], f = gates[0], y = 0;
-  float *state = at.state;
+  float *state = at.state, *rest = at.rest;
   for (size_t n = 0; n < job->state_size; n++, state += job->head_width) {
-    *state = __builtin_fmaf(at.b[n], u, f * *state);
+    float before = f * *state;
+    if (rest) {
+      float low = f * *rest;
+      float change = __builtin_fmaf(at.b[n], u, low), h = before + change, moved = h - before;
+      *rest = (before - (h - moved)) + (change - moved);
+      *state = h;
+      rest += job->head_width;
+    } else {
+      *state = __builtin_fmaf(at.b[n], u, before);
+    }
     if (has_output) y = __builtin_fmaf(at.c[n], *state, y);
   }
   if (!has_output) return;
@@ -85,6 +113,7 @@ INLINE void NAME(scan_place_alone)(const meander_scan *job, NAME(scan_place) at,
 INLINE NAME(scan_place) NAME(further)(NAME(scan_place) at, size_t places) {
   at.first_p += places;
   at.state += places;
+  if (at.rest) at.rest += places;
   return at;
 }
 
@@ -93,12 +122,15 @@ INLINE void NAME(scan_tokens)(
   const float *gates = job->gates + at.token * job->gates_stride + at.head;
   bool folds = false;
   for (size_t t = 0; t < tokens; t++) folds |= gates[t * job->gates_stride] != 1.0f;
-  if (has_output) {
-    if (folds) NAME(scan_tile)(job, at, tokens, vectors, true, true);
-    else NAME(scan_tile)(job, at, tokens, vectors, true, false);
+  if (at.rest) {
+    if (has_output) NAME(scan_tile)(job, at, tokens, vectors, true, true, true);
+    else NAME(scan_tile)(job, at, tokens, vectors, false, true, true);
+  } else if (has_output) {
+    if (folds) NAME(scan_tile)(job, at, tokens, vectors, true, true, false);
+    else NAME(scan_tile)(job, at, tokens, vectors, true, false, false);
   } else {
-    if (folds) NAME(scan_tile)(job, at, tokens, vectors, false, true);
-    else NAME(scan_tile)(job, at, tokens, vectors, false, false);
+    if (folds) NAME(scan_tile)(job, at, tokens, vectors, false, true, false);
+    else NAME(scan_tile)(job, at, tokens, vectors, false, false, false);
   }
 }
 
@@ -144,7 +176,8 @@ static void NAME(scan)(const meander_scan *job, size_t first_block, size_t end_b
       size_t head = index / blocks, p = index % blocks * MEANDER_SCAN_BLOCK;
       size_t count = width - p < MEANDER_SCAN_BLOCK ? width - p : MEANDER_SCAN_BLOCK;
       NAME(scan_place) at = {
-          head, p, 0, width, job->b_stride, job->c_stride, 0, 0, job->state + head * job->state_size * width + p};
+          head, p, 0, width, job->b_stride, job->c_stride, 0, 0, job->state + head * job->state_size * width + p,
+          job->rest ? job->rest + head * job->state_size * width + p : 0};
       NAME(scan_run)(job, at, count, first, silent, false);
       NAME(scan_run)(job, at, count, silent, end, true);
     }

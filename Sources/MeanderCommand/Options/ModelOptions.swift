@@ -27,7 +27,10 @@ struct ModelOptions: ParsableArguments {
 
   @Option(
     name: .long,
-    help: "How exactly states keep their sums over the past: bf16 rounds them at every 512th token of the stream.")
+    help: """
+      How exactly states keep their sums over the past: bf16 rounds them at every 512th token of the stream, compensated \
+      also keeps what fp32 rounds away.
+      """)
   var state: StateOption = .fp32
 
   @OptionGroup var context: ContextOptions
@@ -81,11 +84,13 @@ struct MitigationOptions: ParsableArguments {
 enum StateOption: String, CaseIterable, ExpressibleByArgument {
   case fp32
   case bf16
+  case compensated
 
   var value: StatePrecision {
     switch self {
     case .fp32: .fp32
     case .bf16: .bf16
+    case .compensated: .compensated
     }
   }
 }

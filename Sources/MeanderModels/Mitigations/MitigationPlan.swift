@@ -5,7 +5,9 @@ import MeanderKernels
 /// The mitigations in force on one model: what they set for each head, and what they do between tokens.
 package struct MitigationPlan: Sendable {
   /// How exactly the sums of the past are kept.
-  package var precision = StatePrecision.fp32
+  package private(set) var precision = StatePrecision.fp32
+  /// Per layer, what fp32 cannot hold of its state, where that is kept and not the mixer's own affair.
+  private(set) var rests: [StateRegion?] = []
   /// In the registry's order, whatever the one in which they were given: it changes nothing.
   package private(set) var mitigations: [Mitigation] = []
   /// Per layer and head; empty where nothing is local to a token.
@@ -57,6 +59,21 @@ package struct MitigationPlan: Sendable {
 }
 
 extension MitigationPlan {
+  /// Says how exactly sums are kept. Throws `.unsupported` where none could be kept so.
+  mutating func keep(_ precision: StatePrecision) throws {
+    self.precision = precision
+    guard precision == .compensated else { return }
+    rests = layers.indices.map { layer in
+      guard case .heads = layers[layer] else { return nil }
+      return region("ssm_rest", layer: layer, shape(layer), role: .rest)
+    }
+    guard layout.regions.contains(where: { $0.role == .rest }) else {
+      throw MeanderError(
+        .unsupported, "model \(modelName) has no sums that are compensated: those of Mamba and RG-LRU, of Mamba-2 and of RWKV-4 are",
+        at: "--state compensated")
+    }
+  }
+
   /// The error for a setting out of range.
   func refusal(_ what: String, remedy: String? = nil) -> MeanderError {
     MeanderError(.badRequest, what, at: "--mitigation \(current)", remedy: remedy)
