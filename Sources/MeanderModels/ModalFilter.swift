@@ -31,7 +31,7 @@ package final class ModalFilter: LongFilter {
   }
 
   package func declareState(in layout: inout StateLayout, layer: String, stage: Int) -> [StateRegion] {
-    [layout.append("\(layer).long\(stage)_modes", .f32, [2 * modes, channels])]
+    [layout.append("\(layer).long\(stage)_modes", .f32, [2 * modes, channels], role: .recurrence)]
   }
 
   package func prepared(for count: Int, at position: Int64, _ operations: Operations) -> Matrix? {
