@@ -76,6 +76,20 @@ import Testing
     #expect(answers.allSatisfy { $0.looks == answers[0].looks && $0.text == answers[0].text && !$0.looks.isEmpty })
   }
 
+  /// A model that was taught to say that there is none is most certain where there is none; what taught it nothing is left out.
+  @Test func aFallbackThatCanAbstainIsNotLedAstray() async throws {
+    let needles = Fixture.path("../../Models/needles")
+    let question = "What is the code of the harbor? The code of the harbor is"
+    let cascade = try await Self.cascade(fallback: needles, questions: [question]) { $0.rule.threshold = 0 }
+    let plain = String(decoding: Self.text(120, 0), as: UTF8.self).replacing(Self.note, with: "The code of the harbor is 48213.\n")
+    try await cascade.feed(bytes: Array(plain.utf8) + Self.text(60, 60))
+    let answer = try await cascade.answer(question, maximumTokens: 4)
+    #expect(answer.text == " 48213", "\(answer)")
+    // One segment that teaches nothing was more certain, or the test shows nothing.
+    let used = answer.looks.filter(\.isUsed).compactMap(\.entropy).max() ?? 0
+    #expect(answer.looks.contains { !$0.isUsed && $0.entropy ?? 1 < used }, "\(answer.looks)")
+  }
+
   /// A recall model's own state tells where something was written down, without a question.
   @Test func whatTheStateWroteIsACandidate() async throws {
     let cascade = try await Self.cascade("passkey", fallback: "passkey") { $0.rule.threshold = 100 }

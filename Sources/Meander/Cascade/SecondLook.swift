@@ -14,7 +14,17 @@ struct SecondLook {
   private let fed: Int64
   private let budget: Int64
   private let deadline: ContinuousClock.Instant?
-  private var scored: [(range: Range<Int64>, ids: [Int32], entropy: Double?)] = []
+  private var scored: [Scored] = []
+  /// What the fallback would say to the question alone: a segment behind which it says the same has taught it nothing.
+  private var unaided: [Int32]?
+
+  private struct Scored {
+    let range: Range<Int64>
+    let ids: [Int32]
+    /// Nil where nothing was scored.
+    let entropy: Double?
+    let teaches: Bool
+  }
   private(set) var bytesRead: Int64 = 0
   private(set) var skipped = 0
   private(set) var lost = 0
@@ -74,7 +84,7 @@ struct SecondLook {
     guard start < fed, let bytes = try read(start..<fed) else { return }
     // From the first whole character on.
     let ids = fallback.tokenizer.encode(start == 0 ? bytes : Array(bytes.drop { $0 & 0xC0 == 0x80 }))
-    scored = [(start..<fed, Array(ids.suffix(room)), nil)]
+    scored = [Scored(range: start..<fed, ids: Array(ids.suffix(room)), entropy: nil, teaches: true)]
   }
 
   private func read(_ range: Range<Int64>) throws -> [UInt8]? { try past.read(range, before: fed) }
@@ -87,19 +97,25 @@ struct SecondLook {
     try Task.checkCancellation()
     bytesRead += Int64(bytes.count)
     let ids = Array(fallback.tokenizer.encode(bytes).prefix(room))
+    if unaided == nil { unaided = try await continuation([]).ids }
+    let found = try await continuation(ids)
+    scored.append(Scored(range: range, ids: ids, entropy: found.entropy, teaches: found.ids != unaided))
+  }
+
+  /// The likeliest tokens behind some of the input and the question, and the mean entropy of the choice of each.
+  private func continuation(_ ids: [Int32]) async throws -> (ids: [Int32], entropy: Double) {
     let session = try Session(fallback, sampling: SamplingOptions())
     try await session.feed(ids: fallback.tokenizer.beginning + ids + question)
-    var (sum, count) = (0.0, 0)
-    while count < scoredTokens {
+    var (sum, said) = (0.0, [Int32]())
+    while said.count < scoredTokens {
       let logits = try await session.logits()
       sum += Self.entropy(logits)
-      count += 1
-      guard let best = logits.indices.max(by: { logits[$0] < logits[$1] }), count < scoredTokens,
-        !fallback.endTokens.contains(Int32(best))
-      else { break }
-      try await session.feed(ids: [Int32(best)])
+      let best = Int32(logits.indices.max { logits[$0] < logits[$1] } ?? 0)
+      said.append(best)
+      if said.count == scoredTokens || fallback.endTokens.contains(best) { break }
+      try await session.feed(ids: [best])
     }
-    scored.append((range, ids, sum / Double(count)))
+    return (said, sum / Double(said.count))
   }
 
   /// Of what the logits say of the next token, in nats.
@@ -116,8 +132,10 @@ struct SecondLook {
   }
 
   /// The tokens that the fallback answers from: the segments after which it is most certain, in the order of the text, and the question.
+  /// Segments that taught it nothing are left out where others did.
   mutating func context() throws -> [Int32] {
-    let byCertainty = scored.indices.sorted {
+    let teaching = scored.indices.filter { scored[$0].teaches }
+    let byCertainty = (teaching.isEmpty ? Array(scored.indices) : teaching).sorted {
       (scored[$0].entropy ?? 0, scored[$0].range.lowerBound) < (scored[$1].entropy ?? 0, scored[$1].range.lowerBound)
     }
     var (used, left) = (Set<Int>(), room)

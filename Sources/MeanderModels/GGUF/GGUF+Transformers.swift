@@ -143,7 +143,7 @@ extension Transformer {
       MeanderError(.unsupported, "\(what), of which GGUF files of its architecture do not tell", at: "the model")
     }
     if windows.contains(where: { $0 != nil }) { throw refuse("it has sliding windows") }
-    if attention.softplus != nil || attention.hasPrefix { throw refuse("its attention is Meander's own") }
+    if attention.softplus != nil || attention.hasPrefix || (shape.intent.attention?.positions ?? .rotary) != .rotary { throw refuse("its attention is Meander's own") }
     if let rotary = attention.positions.rotary, rotary.width != attention.headWidth, attends == nil {
       throw refuse("only a part of each head is turned by position")
     }
