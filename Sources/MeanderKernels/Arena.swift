@@ -36,6 +36,13 @@ package final class Arena {
     return Doubles(storage, offset: used - Arena.byteCount(rows: 1, columns: 2 * count), count: matrix.columns / 2)
   }
 
+  /// A matrix of zeros.
+  package func zeros(rows: Int, columns: Int) -> Matrix {
+    let matrix = matrix(rows: rows, columns: columns)
+    matrix.fill(0)
+    return matrix
+  }
+
   /// An uninitialized matrix that starts on a 64-byte boundary.
   package func matrix(rows: Int, columns: Int) -> Matrix {
     let size = Arena.byteCount(rows: rows, columns: columns)

@@ -25,20 +25,22 @@ extension Kernels {
         && dstate.rows == inputs.heads * inputs.stateSize && dstate.columns == inputs.headWidth,
       "a linear recurrence of mismatched shapes")
     let (size, width) = (inputs.stateSize, inputs.headWidth)
+    let room = Arena(byteCount: inputs.chunkByteCount)
     for (head, chunks) in boundaries.heads.enumerated() {
       let own = dstate.rows(head * size..<(head + 1) * size)
       let columns = head * width..<(head + 1) * width
       for boundary in chunks.reversed() {
+        room.reset()
         let isolated = inputs.isolatedDecay(boundary.tokens, head: head, pending: boundary.pending)
-        let before = isolated.map { boundary.state.scaled($0) } ?? boundary.state
+        let before = isolated.map { boundary.state.scaled($0, in: room) } ?? boundary.state
         let chunk = LinearChunk(
           inputs, head: head, tokens: boundary.tokens, pending: isolated == nil ? boundary.pending : nil, state: before,
-          kernels: self)
+          room: room, kernels: self)
         own.scaleRows(chunk.pending)
         // Where the token is alone and reads first, it reads the state before its decay.
         let readsApart = isolated != nil && inputs.readsBefore
-        let read = readsApart ? boundary.state.scaled(boundary.pending) : before
-        let dread = readsApart ? Matrix(rows: size, columns: width) : own
+        let read = readsApart ? boundary.state.scaled(boundary.pending, in: room) : before
+        let dread = readsApart ? room.zeros(rows: size, columns: width) : own
         let back = LinearChunkBackward(
           chunk, before: before, read: read, dy: dy.rows(boundary.tokens).columns(columns), dafter: own, dread: dread,
           kernels: self)
@@ -62,7 +64,7 @@ extension Kernels {
         if isolated == nil {
           own.scaleRows(boundary.pending.map { -$0 })
         } else {
-          own.scaleRows(inputs.decays(of: head, at: boundary.tokens.lowerBound))
+          own.scaleRows((0..<inputs.decays).map { inputs.decay(of: head, at: boundary.tokens.lowerBound, $0) })
           if readsApart { self.add(dread, to: own) }
         }
       }
@@ -77,25 +79,33 @@ private struct LinearChunkBackward {
   let dq, dk, dv: Matrix
   var dremoval: Matrix?
   var dreplacement: Matrix?
-  /// ΣH·G' of each key.
-  private let kept: [Float]
+  /// ΣH·G of each key.
+  private let kept: Matrix
+  /// V·Hᵀ and D·Hᵀ, the parts of H in the gradients of k and replacement, which join them in the end: Q × N.
+  private let heldKey: Matrix
+  private var heldReplacement: Matrix?
 
   /// `read` is what q reads, and takes its gradient in `dread`; `dafter`: H, and on return dG.
   init(_ chunk: LinearChunk, before: Matrix, read: Matrix, dy: Matrix, dafter: Matrix, dread: Matrix, kernels: Kernels) {
     (self.chunk, self.kernels) = (chunk, kernels)
-    let (count, size, width) = (chunk.q.rows, chunk.q.columns, chunk.v.columns)
-    let after = Matrix(rows: size, columns: width)
-    after.copy(from: before)
-    chunk.move(after, kernels)
-    kept = (0..<size).map { Float(kernels.dot(dafter.rows($0..<$0 + 1), after.rows($0..<$0 + 1))) }
-    (dq, dk, dv) = (Matrix(rows: count, columns: size), Matrix(rows: count, columns: size), Matrix(rows: count, columns: width))
+    let (count, size, width, room) = (chunk.q.rows, chunk.q.columns, chunk.v.columns, chunk.room)
+    kept = room.matrix(rows: 1, columns: size)
+    for n in 0..<size { kept[0, n] = Float(kernels.dot(dafter.rows(n..<n + 1), before.rows(n..<n + 1))) }
     func product(_ a: Operand, _ b: Operand, _ y: Matrix) { kernels.multiply(a, b, into: y, adding: true) }
+    func held(_ value: Matrix) -> Matrix {
+      let result = room.matrix(rows: count, columns: size)
+      kernels.multiply(value.plain, dafter.turned, into: result)
+      return result
+    }
+    heldKey = held(chunk.v)
+    heldReplacement = chunk.found.map(held)
+    (dq, dk) = (room.zeros(rows: count, columns: size), room.zeros(rows: count, columns: size))
+    dv = room.zeros(rows: count, columns: width)
 
     product(dy.plain, read.turned, dq)
     let dreads = chunk.lower(dy, chunk.v, strictly: true, kernels)
     product(dreads.plain, chunk.k.plain, dq)
     product(dreads.turned, chunk.q.plain, dk)
-    product(chunk.v.plain, dafter.turned, dk)
     product(chunk.lower(chunk.q, chunk.k, strictly: chunk.readsBefore, kernels).turned, dy.plain, dv)
     product(chunk.k.plain, dafter.plain, dv)
 
@@ -103,14 +113,13 @@ private struct LinearChunkBackward {
       product(chunk.q.turned, dy.plain, dread)
       return
     }
-    let (dr, dp) = (Matrix(rows: count, columns: size), Matrix(rows: count, columns: size))
+    let (dr, dp) = (room.zeros(rows: count, columns: size), room.zeros(rows: count, columns: size))
     (dremoval, dreplacement) = (dr, dp)
     let drereads = chunk.lower(dy, found, strictly: true, kernels)
     product(drereads.plain, replacement.plain, dq)
     product(drereads.turned, chunk.q.plain, dp)
-    product(found.plain, dafter.turned, dp)
     // E
-    let dfound = Matrix(rows: count, columns: width)
+    let dfound = room.zeros(rows: count, columns: width)
     product(chunk.lower(chunk.q, replacement, strictly: chunk.readsBefore, kernels).turned, dy.plain, dfound)
     product(replacement.plain, dafter.plain, dfound)
     kernels.unitSolve(chunk.lower(removal, replacement, strictly: true, kernels), dfound, transposed: true)
@@ -126,11 +135,14 @@ private struct LinearChunkBackward {
     product(chunk.lower(removal, chunk.k, strictly: true, kernels).turned, dfound.plain, dv)
   }
 
-  /// Adds to the gradients of q, k and replacement what a token reads of what it wrote itself.
+  /// Adds to the gradients what has no part in those of the log-decays: of q, k and replacement what a token reads of what it
+  /// wrote itself, of k and replacement what the state after the chunk reads.
   func addOwn(_ dy: Matrix) {
+    kernels.add(heldKey, to: dk)
+    if let heldReplacement, let dreplacement { kernels.add(heldReplacement, to: dreplacement) }
     if chunk.readsBefore { return }
     func add(_ written: Matrix, _ value: Matrix, to dwritten: Matrix) {
-      let weights = Matrix(rows: dy.rows, columns: 1)
+      let weights = chunk.room.matrix(rows: dy.rows, columns: 1)
       kernels.headDot(dy, value, into: weights)
       kernels.headScale(written, by: weights, into: dq, adding: true)
       kernels.headScale(chunk.q, by: weights, into: dwritten, adding: true)
@@ -141,13 +153,13 @@ private struct LinearChunkBackward {
     }
   }
 
-  /// Adds the gradients of the log-decays, Q × N or Q × 1. To be called before the others are scaled back.
+  /// Adds the gradients of the log-decays, Q × N or Q × 1. To be called before `addOwn`, and before the others are scaled back.
   func addDecays(to ddecay: Matrix) {
-    let count = chunk.q.rows
+    let (count, room) = (chunk.q.rows, chunk.room)
     // Rows of dc, the first for what is before the chunk, which no decay of it moves.
-    let sums = Matrix(rows: count + 1, columns: chunk.q.columns)
+    let sums = room.zeros(rows: count + 1, columns: chunk.q.columns)
+    let product = room.matrix(rows: count, columns: chunk.q.columns)
     func gather(_ value: Matrix, _ gradient: Matrix, sign: Float, from row: Int) {
-      let product = Matrix(rows: count, columns: value.columns)
       product.copy(from: value)
       kernels.multiply(gradient, into: product)
       kernels.add(product, scale: sign, to: sums.rows(row..<row + count))
@@ -156,15 +168,24 @@ private struct LinearChunkBackward {
     gather(chunk.k, dk, sign: -1, from: 1)
     if let removal = chunk.removal, let dremoval { gather(removal, dremoval, sign: 1, from: 1) }
     if let replacement = chunk.replacement, let dreplacement { gather(replacement, dreplacement, sign: -1, from: 1) }
-    let running = Matrix(kept, rows: 1, columns: kept.count)
-    let ones = Matrix([Float](repeating: 1, count: kept.count), rows: 1, columns: kept.count)
-    for token in (0..<count).reversed() {
-      kernels.add(sums.rows(token + 1..<token + 2), to: running)
-      if ddecay.columns == 1 && kept.count > 1 {
-        ddecay[token, 0] += Float(kernels.dot(running, ones))
-      } else {
-        kernels.add(running, to: ddecay.rows(token..<token + 1))
-      }
+    for token in (1..<count).reversed() { kernels.add(sums.rows(token + 1..<token + 2), to: sums.rows(token..<token + 1)) }
+    // What H reads of what was there before each token, from the first on.
+    let ends = room.zeros(rows: count + 1, columns: chunk.q.columns)
+    func end(_ value: Matrix, _ held: Matrix) {
+      product.copy(from: value)
+      kernels.multiply(held, into: product)
+      kernels.add(product, to: ends.rows(1..<count + 1))
+    }
+    end(chunk.k, heldKey)
+    if let replacement = chunk.replacement, let heldReplacement { end(replacement, heldReplacement) }
+    kernels.add(kept, to: ends.rows(0..<1))
+    for token in 1..<max(1, count) { kernels.add(ends.rows(token - 1..<token), to: ends.rows(token..<token + 1)) }
+    let all = sums.rows(1..<count + 1)
+    kernels.add(ends.rows(0..<count), to: all)
+    if ddecay.columns == 1 && all.columns > 1 {
+      kernels.headDot(all, nil, into: ddecay, adding: true)
+    } else {
+      kernels.add(all, to: ddecay)
     }
   }
 }

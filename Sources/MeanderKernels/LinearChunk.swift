@@ -15,10 +15,12 @@ import CMeanderKernels
 //     dq̂  = dy·Gᵀ + dP·p̂ + dR·k̂                  dr̂ = E·Gᵀ + dL·p̂ + dM·k̂
 //     dp̂  = dPᵀ·q̂ + dLᵀ·r̂ + D·Hᵀ                 dk̂ = dRᵀ·q̂ + dMᵀ·r̂ + V·Hᵀ
 //     dV  = (q̂·k̂ᵀ)ᵀ·dy + Mᵀ·E + k̂·H              dG = H + q̂ᵀ·dy + r̂ᵀ·E
-//     dc  = q̂·dq̂ + r̂·dr̂ - k̂·dk̂ - p̂·dp̂ per token (at the token before for q that reads first);
-//     dc[Q] gains ΣH·G';   d(decay[t]) = Σ_{i ≥ t} dc[i]
+//     dc  = q̂·dq̂ + r̂·dr̂ - k̂·dk̂ - p̂·dp̂ per token (at the token before for q that reads first), without H's part in dk̂ and dp̂
+//     d(decay[t]) = Σ_{i ≥ t} dc[i] + ΣH·G + Σ_{i < t} H·(k̂[i] ⊗ v[i] + p̂[i] ⊗ D[i])
 //
-// What a token writes and reads itself has no part in dc, where it would cancel but for rounding: it is added afterwards.
+// A decay's gradient is what was written before it, at all times, with what is read after it; of a token that decays by much, next to
+// nothing. So what would cancel but for rounding has no part in these sums: what a token writes and reads itself, which is added
+// afterwards, and what H reads of tokens that are not before.
 
 /// The stored states before each chunk of each head, which the way back starts from.
 package final class LinearBoundaries {
@@ -43,25 +45,36 @@ extension LinearInputs {
     var sums = pending
     let last = min(first + chunk, tokens)
     for token in first..<last {
-      sums = zip(sums, decays(of: head, at: token)).map { $0 + $1 }
-      if sums.contains(where: { $0 < Self.lowest }) { return max(token, first + 1) }
+      var isLow = false
+      for index in sums.indices {
+        sums[index] += decay(of: head, at: token, index)
+        isLow = isLow || sums[index] < Self.lowest
+      }
+      if isLow { return max(token, first + 1) }
     }
     return last
   }
 
   private static let lowest = -40.0
 
-  func decays(of head: Int, at token: Int) -> [Double] {
+  /// Number `index` of the log-decays of a head at a token.
+  func decay(of head: Int, at token: Int, _ index: Int) -> Double {
     // Safe: the shapes were checked; a row holds `decays` numbers for each head.
-    let row = decay.base + token * decay.stride + head * decays
-    return (0..<decays).map { Double(row[$0]) }
+    Double(decay.base[token * decay.stride + head * decays + index])
   }
 
   /// For a token that decays by more than a chunk can: the sum that is to be multiplied in before it.
   func isolatedDecay(_ tokens: Range<Int>, head: Int, pending: [Double]) -> [Double]? {
     guard tokens.count == 1 else { return nil }
-    let sums = zip(pending, decays(of: head, at: tokens.lowerBound)).map { $0 + $1 }
+    let sums = pending.indices.map { pending[$0] + decay(of: head, at: tokens.lowerBound, $0) }
     return sums.contains { $0 < Self.lowest } ? sums : nil
+  }
+
+  /// Bytes that a head's chunk takes, and its way back: some thirty arrays of Q × N, Q × P or Q × Q, and three of N × P.
+  var chunkByteCount: Int {
+    let rows = chunk + 1
+    let widest = max(stateSize, headWidth, rows)
+    return 32 * Arena.byteCount(rows: rows, columns: widest) + 3 * Arena.byteCount(rows: stateSize, columns: headWidth)
   }
 
   /// The columns of q and its like that a head reads.
@@ -84,15 +97,18 @@ struct LinearChunk {
   let readsBefore: Bool
   /// What the removals find, with the state before the chunk: Q × P.
   var found: Matrix?
+  let room: Arena
 
-  /// `pending`: nil where all decay is in the state already.
-  init(_ inputs: LinearInputs, head: Int, tokens: Range<Int>, pending: [Double]?, state: Matrix, kernels: Kernels) {
-    self.tokens = tokens
+  /// `pending`: nil where all decay is in the state already. `room`: where everything of the chunk stands.
+  init(
+    _ inputs: LinearInputs, head: Int, tokens: Range<Int>, pending: [Double]?, state: Matrix, room: Arena, kernels: Kernels
+  ) {
+    (self.tokens, self.room) = (tokens, room)
     readsBefore = inputs.readsBefore
     let (size, count) = (inputs.stateSize, tokens.count)
     let own = inputs.group(head)
-    let shrinks = Matrix(rows: count + 1, columns: size)
-    grow = Matrix(rows: count, columns: size)
+    let shrinks = room.matrix(rows: count + 1, columns: size)
+    grow = room.matrix(rows: count, columns: size)
     let decay = inputs.decay.rows(tokens).columns(head * inputs.decays..<(head + 1) * inputs.decays)
     if let pending {
       self.pending = kernels.linearExponents(decay, pending: pending, shrink: shrinks, grow: grow)
@@ -104,7 +120,7 @@ struct LinearChunk {
     shrink = shrinks.rows(1..<count + 1)
     readShrink = readsBefore ? shrinks.rows(0..<count) : shrink
     func scaled(_ matrix: Matrix, _ scale: Matrix) -> Matrix {
-      let result = Matrix(rows: count, columns: size)
+      let result = room.matrix(rows: count, columns: size)
       result.copy(from: matrix.rows(tokens).columns(own))
       kernels.multiply(scale, into: result)
       return result
@@ -115,7 +131,7 @@ struct LinearChunk {
     removal = inputs.removal.map { [shrink] in scaled($0, shrink) }
     replacement = inputs.replacement.map { [grow] in scaled($0, grow) }
     guard let removal, let replacement else { return }
-    let found = Matrix(rows: count, columns: v.columns)
+    let found = room.matrix(rows: count, columns: v.columns)
     kernels.multiply(removal.plain, state.plain, into: found)
     kernels.multiply(lower(removal, k, strictly: true, kernels).plain, v.plain, into: found, adding: true)
     kernels.unitSolve(lower(removal, replacement, strictly: true, kernels), found, transposed: false)
@@ -124,7 +140,7 @@ struct LinearChunk {
 
   /// a·bᵀ with zeros above the diagonal, and on it where `strictly`.
   func lower(_ a: Matrix, _ b: Matrix, strictly: Bool, _ kernels: Kernels) -> Matrix {
-    let result = Matrix(rows: a.rows, columns: b.rows)
+    let result = room.matrix(rows: a.rows, columns: b.rows)
     kernels.multiply(a.plain, b.turned, into: result)
     result.clearUpper(strictly: strictly)
     return result
@@ -149,6 +165,7 @@ extension Kernels {
       inputs.q.rows == inputs.tokens && y.rows == inputs.tokens && y.columns == inputs.v.columns,
       "a linear recurrence of mismatched shapes")
     let (size, width, decays) = (inputs.stateSize, inputs.headWidth, inputs.decays)
+    let room = Arena(byteCount: inputs.chunkByteCount)
     boundaries?.heads = []
     for head in 0..<inputs.heads {
       let own = state.rows(head * size..<(head + 1) * size)
@@ -163,13 +180,15 @@ extension Kernels {
           chunks.append(LinearBoundaries.Chunk(tokens: first..<end, pending: left, state: copy))
         }
         for token in first..<end {
-          for (index, decay) in inputs.decays(of: head, at: token).enumerated() { total[head * decays + index] += decay }
+          for index in 0..<decays { total[head * decays + index] += inputs.decay(of: head, at: token, index) }
         }
+        room.reset()
         let isolated = inputs.isolatedDecay(first..<end, head: head, pending: left)
-        let read = isolated != nil && inputs.readsBefore ? own.scaled(left) : own
+        let read = isolated != nil && inputs.readsBefore ? own.scaled(left, in: room) : own
         if let isolated { own.scaleRows(isolated) }
         let chunk = LinearChunk(
-          inputs, head: head, tokens: first..<end, pending: isolated == nil ? left : nil, state: own, kernels: self)
+          inputs, head: head, tokens: first..<end, pending: isolated == nil ? left : nil, state: own, room: room,
+          kernels: self)
         let out = y.rows(first..<end).columns(head * width..<(head + 1) * width)
         multiply(chunk.q.plain, read.plain, into: out)
         let reads = chunk.lower(chunk.q, chunk.k, strictly: inputs.readsBefore, self)
@@ -228,8 +247,8 @@ extension Matrix {
   }
 
   /// A copy of it, so scaled.
-  func scaled(_ exponents: [Double]) -> Matrix {
-    let result = Matrix(rows: rows, columns: columns)
+  func scaled(_ exponents: [Double], in room: Arena) -> Matrix {
+    let result = room.matrix(rows: rows, columns: columns)
     result.copy(from: self)
     result.scaleRows(exponents)
     return result

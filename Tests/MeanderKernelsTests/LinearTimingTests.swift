@@ -1,0 +1,66 @@
+import Foundation
+import MeanderKernels
+import MeanderTestSupport
+import Testing
+
+/// How long the gated delta rule takes over 4,096 tokens in each of its forms, with `MEANDER_TIMING=1` alone: `Benchmarks/recurrence`
+/// builds for release and runs it.
+@Suite(.serialized, .enabled(if: ProcessInfo.processInfo.environment["MEANDER_TIMING"] == "1")) struct LinearTimingTests {
+  /// Heads, P and N: those of Qwen3-Next, of a small model, and of many heads whose states together leave the cache.
+  @Test(arguments: [(2, 128, 128), (4, 64, 64), (32, 128, 128)])
+  func theGatedDeltaRule(heads: Int, width: Int, size: Int) {
+    let tokens = 4096
+    let k = Matrix.random(tokens, heads * size, seed: 2, scale: 1 / Float(size).squareRoot())
+    let replacement = Matrix(k.array().map { -0.6 * $0 }, rows: tokens, columns: heads * size)
+    let decay = Matrix.random(tokens, heads, seed: 4)
+    for t in 0..<tokens { for head in 0..<heads { decay[t, head] = -0.05 * abs(decay[t, head]) } }
+    let inputs = LinearInputs(
+      q: .random(tokens, heads * size, seed: 3), k: k, v: .random(tokens, heads * width, seed: 1), decay: decay, removal: k,
+      replacement: replacement, heads: heads)
+    let kernels = kernels(threads: 1)
+    let scratch = Matrix(rows: tokens, columns: inputs.scratchPerToken)
+    func run(_ body: (_ state: Matrix, _ pending: Doubles, _ total: Doubles, _ y: Matrix) -> Void) -> (Double, Matrix) {
+      var (times, y): ([Double], Matrix) = ([], Matrix(rows: tokens, columns: heads * width))
+      for _ in 0..<5 {
+        let state = Matrix(rows: heads * size, columns: width)
+        y = Matrix(rows: tokens, columns: heads * width)
+        let (pending, total) = (Doubles(.init(repeating: 0, count: heads)), Doubles(.init(repeating: 0, count: heads)))
+        let elapsed = ContinuousClock().measure { body(state, pending, total, y) }
+        times.append(Double(elapsed.components.attoseconds) / 1e18 + Double(elapsed.components.seconds))
+      }
+      return (times.sorted()[2], y)
+    }
+    let (scan, expected) = run { state, pending, total, y in
+      for start in stride(from: 0, to: tokens, by: 512) {
+        kernels.linearScan(
+          inputs.rows(start..<start + 512), state: state, pending: pending, total: total, scratch: scratch.rows(0..<512),
+          into: y.rows(start..<start + 512))
+      }
+    }
+    let (single, same) = run { state, pending, total, y in
+      for t in 0..<tokens {
+        kernels.linearScan(
+          inputs.rows(t..<t + 1), state: state, pending: pending, total: total, scratch: scratch.rows(0..<1), into: y.rows(t..<t + 1))
+      }
+    }
+    let (chunk, chunked) = run { state, pending, total, y in
+      kernels.linearChunkScan(inputs, state: state, pending: pending, total: total, boundaries: nil, into: y)
+    }
+    #expect(bits(same) == bits(expected))
+    expectClose(chunked.array(), expected.array(), "chunks")
+    func text(_ seconds: Double) -> String { "\((seconds * 1e6 / Double(tokens * heads) * 1000).rounded() / 1000) µs" }
+    print(
+      """
+      H \(heads) P \(width) N \(size), a head and token: scan \(text(scan)), a token a call \(text(single)), chunks \(text(chunk)); \
+      chunks are \((scan / chunk * 100).rounded() / 100) times the scan, \((single / chunk * 100).rounded() / 100) times single tokens
+      """)
+  }
+}
+
+extension LinearInputs {
+  fileprivate func rows(_ rows: Range<Int>) -> LinearInputs {
+    LinearInputs(
+      q: q.rows(rows), k: k.rows(rows), v: v.rows(rows), decay: decay.rows(rows), removal: removal?.rows(rows),
+      replacement: replacement?.rows(rows), heads: heads, groups: groups, readsBefore: readsBefore)
+  }
+}
