@@ -38,11 +38,34 @@ extension Kernels {
     precondition(
       x.rows == y.rows && x.columns == y.columns && x.columns % headWidth == 0 && 2 * pairs <= headWidth
         && (angles.cosines.rows == x.rows || angles.cosines.rows == 1), "a rotation of mismatched shapes")
-    // Safe: the shapes were checked above; parts write disjoint rows.
+    rotate(x, by: angles, headWidth: headWidth, pairs: pairs, angleHeadStride: 0, back: back, neighbors: false, into: y)
+  }
+
+  /// Turns the neighbouring places 2i and 2i + 1 of each head of x by angles of the head's own, or, `back`, by minus them. In place
+  /// allowed.
+  ///
+  /// - Parameters:
+  ///   - x, y: T × (heads · headWidth)
+  ///   - angles: T × (heads · pairs), or 1 × (heads · pairs) for all rows.
+  package func rotateNeighbors(_ x: Matrix, by angles: Angles, heads: Int, back: Bool = false, into y: Matrix) {
+    let pairs = angles.cosines.columns / heads
+    precondition(
+      x.rows == y.rows && x.columns == y.columns && x.columns % heads == 0 && angles.cosines.columns % heads == 0
+        && 2 * pairs * heads <= x.columns && (angles.cosines.rows == x.rows || angles.cosines.rows == 1),
+      "a rotation of mismatched shapes")
+    rotate(
+      x, by: angles, headWidth: x.columns / heads, pairs: pairs, angleHeadStride: pairs, back: back, neighbors: true, into: y)
+  }
+
+  /// The shapes were checked by the callers.
+  private func rotate(
+    _ x: Matrix, by angles: Angles, headWidth: Int, pairs: Int, angleHeadStride: Int, back: Bool, neighbors: Bool, into y: Matrix
+  ) {
+    // Safe: as the callers checked; parts write disjoint rows.
     let job = meander_rotation(
       x: x.base, x_stride: x.stride, cosines: angles.cosines.base, sines: angles.sines.base,
-      angle_stride: angles.cosines.rows == 1 ? 0 : angles.cosines.stride, y: y.base, y_stride: y.stride,
-      heads: x.columns / headWidth, head_width: headWidth, pairs: pairs, back: back)
+      angle_stride: angles.cosines.rows == 1 ? 0 : angles.cosines.stride, angle_head_stride: angleHeadStride, y: y.base,
+      y_stride: y.stride, heads: x.columns / headWidth, head_width: headWidth, pairs: pairs, back: back, neighbors: neighbors)
     let function = functions.rotate
     withUnsafePointer(to: job) { job in
       team.split(x.rows, workers: sharing(operations: x.rows * x.columns * 2)) {

@@ -17,6 +17,10 @@ package protocol Architecture: Sendable {
   /// architecture.
   static func configuration(of shapes: [String: [Int]]) -> JSON?
 
+  /// A configuration of these sizes, as far as they can be had, for models of bytes that are held against each other at equal state; nil
+  /// where the state cannot be chosen apart from the width.
+  static func configuration(of shape: StateShape) -> [(String, JSON)]?
+
   /// Reads the configuration; every key is used, known to carry nothing here, or refused by name.
   init(_ configuration: inout Configuration) throws
 
@@ -39,6 +43,7 @@ package protocol Architecture: Sendable {
 
 extension Architecture {
   package static func configuration(of shapes: [String: [Int]]) -> JSON? { nil }
+  package static func configuration(of shape: StateShape) -> [(String, JSON)]? { nil }
 }
 
 /// What stands around the blocks of a language model.

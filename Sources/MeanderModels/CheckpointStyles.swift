@@ -1,5 +1,6 @@
 import MeanderErrors
 import MeanderFiles
+import MeanderKernels
 
 /// Keys of Hugging Face configurations that say nothing about how a model is run.
 enum HuggingFaceKeys {
@@ -55,18 +56,25 @@ extension WeightReader {
   ///   - embedding: what the embedding is called: `embedding` in the original layout, `embeddings` in Hugging
   ///     Face's.
   ///   - isTied: whether the embedding makes the logits, too; the file may hold a copy of it then.
+  ///   - inner: the width of a gated feed-forward behind each mixer; none where it is zero.
   ///   - mixer: builds a layer's mixer, whose tensors' names begin with what it is given.
   func backbone(
-    _ shape: LanguageShape, embedding name: String, isTied: Bool, epsilon: Float,
+    _ shape: LanguageShape, embedding name: String, isTied: Bool, epsilon: Float, inner: Int = 0,
     mixer: (_ prefix: String) throws -> any Mixer
   ) throws -> Blocks {
     let (rows, width) = (shape.vocabulary, shape.width)
     let embedding = try weight("backbone.\(name).weight", outputs: rows, inner: width)
-    let steps = try (0..<shape.layers).map { layer in
+    let steps = try (0..<shape.layers).flatMap { layer in
       let prefix = "backbone.layers.\(layer)."
-      return Block(
-        layer: layer, norm: try rootMeanSquareNorm(prefix + "norm.weight", width: width, epsilon: epsilon),
-        mixer: try mixer(prefix + "mixer."))
+      func norm(_ name: String) throws -> Norm {
+        try rootMeanSquareNorm(prefix + name + ".weight", width: width, epsilon: epsilon)
+      }
+      let mixing = Block(layer: layer, norm: try norm("norm"), mixer: try mixer(prefix + "mixer."))
+      guard inner > 0 else { return [mixing] }
+      let feed = try FeedForwardMixer(
+        .init(width: width, inner: inner, activation: .silu),
+        .init(gate: prefix + "mlp.gate_proj", up: prefix + "mlp.up_proj", down: prefix + "mlp.down_proj"), from: self)
+      return [mixing, Block(layer: layer, norm: try norm("norm2"), mixer: feed)]
     }
     if isTied { ignore("lm_head.weight", shape: [rows, width]) }
     let head = isTied ? embedding : try weight("lm_head.weight", outputs: rows, inner: width)

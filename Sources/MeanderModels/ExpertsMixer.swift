@@ -69,6 +69,21 @@ package struct ExpertRouter: Sendable {
   }
 }
 
+extension Configuration {
+  /// A router of sigmoid scores over groups of experts (DeepSeek-AI 2024), under the names that a model's kin has for its keys.
+  mutating func groupedRouter(
+    experts: Int, perToken: (key: String, fallback: Int), normalised: String, groups: String
+  ) throws -> ExpertRouter {
+    var rule = ExpertRouter(perToken: try integer(perToken.key, perToken.fallback, in: 1...experts))
+    rule.scores = .sigmoid
+    rule.isNormalised = try bool(normalised, true)
+    rule.scale = Float(try float("routed_scaling_factor", 1, in: 0...1e6))
+    rule.groups = try integer(groups, 1, in: 1...experts)
+    rule.chosenGroups = try integer("topk_group", 1, in: 1...rule.groups)
+    return rule
+  }
+}
+
 /// A mixture of experts (Shazeer and others 2017) as a step's mixer: a router gives each token to a few feed-forwards, whose rows
 /// are added in its shares; a shared one may see every token.
 ///

@@ -16,6 +16,15 @@ package struct ExtendedLSTM: Architecture {
   let hasOutputNorm: Bool
   let isTied: Bool
 
+  package static func configuration(of shape: StateShape) -> [(String, JSON)]? {
+    // The factor is cut to a whole number of keys.
+    let keys = (Double(shape.heads() * shape.stateSize) + 0.25) / Double(shape.width)
+    return shape.members(name) + [
+      ("num_heads", JSON(shape.heads())), ("qk_dim_factor", JSON(keys)), ("v_dim_factor", JSON(1)),
+      ("ffn_proj_factor", JSON(2)), ("ffn_round_up_to_multiple_of", JSON(16)), ("tie_word_embeddings", .bool(true)),
+    ]
+  }
+
   package init(_ configuration: inout Configuration) throws {
     let width = try configuration.integer("hidden_size", 4096, in: 1...1 << 20)
     let layers = try configuration.integer("num_hidden_layers", 32, in: 1...1 << 16)

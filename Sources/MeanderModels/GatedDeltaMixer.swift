@@ -2,14 +2,14 @@ import MeanderErrors
 import MeanderFiles
 import MeanderKernels
 
-/// The gated delta rule (Yang and others 2025) as Qwen3-Next, Qwen3.5 and OLMo-hybrid have it, and with a decay for each key as
-/// Kimi Delta Attention (Kimi Team 2025):
+/// The gated delta rule (Yang and others 2025) as Qwen3-Next, Qwen3.5 and OLMo-hybrid have it, with a decay for each key as
+/// Kimi Delta Attention (Kimi Team 2025), and without decay and gate as DeltaNet (Yang and others 2024):
 ///
 ///     [q | k | v] = silu(conv(W u)),   q and k of length one in each head, q times 1/√N
 ///     β = σ(W_b u), twice that where eigenvalues may be negative,   g = -exp(A) softplus(W_a u + b)
 ///     U = exp(g) S,   S = U + β k ⊗ (v - k U),   y = q S
 ///     out = W_out (norm(y) ∘ gate(W_z u)),   a norm of each head
-package struct GatedDeltaMixer: Mixer {
+package struct GatedDeltaMixer: LinearMixer {
   package struct Sizes: Sendable {
     /// D
     package var width: Int
@@ -39,16 +39,22 @@ package struct GatedDeltaMixer: Mixer {
     var convolutions: [ConvolutionWeight]
     /// β: H × D.
     var strength: Weight
-    /// The decay: H × D, or H·N over a low rank.
-    var decay: LowRankOrFull
-    /// A of each head, and the bias of the decay.
-    var logRate, bias: Matrix
-    /// z: values × D.
-    var gate: LowRankOrFull
+    /// nil where nothing is forgotten but what is replaced.
+    var decay: Decay?
+    /// z: values × D, where there is one.
+    var gate: LowRankOrFull?
     /// 1 × P
     var norm: Matrix
     /// D × values
     var out: Weight
+  }
+
+  /// g, of each head or of each key.
+  struct Decay: Sendable {
+    /// H × D, or H·N over a low rank.
+    var projection: LowRankOrFull
+    /// A of each head, 1 × H, and the bias, 1 × H or 1 × (H·N).
+    var logRate, bias: Matrix
   }
 
   /// A projection in one step or in two.
@@ -74,8 +80,8 @@ package struct GatedDeltaMixer: Mixer {
   init(_ sizes: Sizes, _ weights: Weights) { (self.sizes, self.weights) = (sizes, weights) }
 
   private static let window = 0
-  private var decaysKeys: Bool { weights.bias.columns != sizes.heads }
-  private var memory: LinearState {
+  private var decaysKeys: Bool { weights.decay.map { $0.bias.columns != sizes.heads } ?? false }
+  var memory: LinearState {
     LinearState(
       heads: sizes.heads, size: sizes.stateSize, width: sizes.headWidth, decays: decaysKeys ? sizes.stateSize : 1, first: 1)
   }
@@ -108,9 +114,10 @@ package struct GatedDeltaMixer: Mixer {
         decay: decay(input, operations), removal: k, replacement: erased, heads: heads), state, operations)
     guard outputs > 0 else { return residual }
     let normed = operations.normHeads(read, Norm(.rootMeanSquare, weight: weights.norm, epsilon: sizes.epsilon))
-    let gate = weights.gate(input.suffix(outputs), operations)
-    return operations.project(
-      operations.activate(gate, sizes.gate, times: normed), weights.out, addingTo: residual)
+    let gated = weights.gate.map {
+      operations.activate($0(input.suffix(outputs), operations), sizes.gate, times: normed)
+    }
+    return operations.project(gated ?? normed, weights.out, addingTo: residual)
   }
 
   private func convolved(_ x: Matrix, _ state: MixerState, _ operations: Operations) -> Matrix {
@@ -126,22 +133,16 @@ package struct GatedDeltaMixer: Mixer {
 
   /// -exp(A) softplus(W u + b): T × H, or T × (H·N).
   private func decay(_ input: MixerInput, _ operations: Operations) -> Matrix {
-    let step = operations.softplus(weights.decay(input, operations), bias: weights.bias)
+    guard let decay = weights.decay else { return operations.constant(0, rows: input.count, columns: sizes.heads) }
+    let step = operations.softplus(decay.projection(input, operations), bias: decay.bias)
     let rates = operations.multiply(
-      operations.exponential(weights.logRate), by: operations.constant(-1, columns: sizes.heads))
+      operations.exponential(decay.logRate), by: operations.constant(-1, columns: sizes.heads))
     guard decaysKeys else { return operations.multiply(step, by: rates) }
     let ones = operations.constant(1, columns: sizes.heads * sizes.stateSize)
     return operations.multiply(step, by: operations.headScale(ones, by: rates))
   }
 
-  package var gaugedHeads: Int { sizes.heads }
-  package func readings(of state: MixerState, kernels: Kernels) -> [HeadReading] { memory.readings(state) }
-
-  package var gating: MixerGating {
-    memory.exchangeable("what its delta rule removes depends on the state, so no input can be taken out of it again")
-  }
-
-  package func headed(_ state: MixerState) -> HeadedState? { memory.headed(state) }
+  var exchangeReason: String { "what its delta rule removes depends on the state, so no input can be taken out of it again" }
 
   package func referenceState(_ state: MixerState) -> [ReferenceTensor] {
     [
@@ -154,7 +155,7 @@ package struct GatedDeltaMixer: Mixer {
   package var scratchPerToken: Int {
     let decays = decaysKeys ? sizes.heads * sizes.stateSize : sizes.heads
     return 4 * sizes.channels + 9 * (sizes.heads * sizes.stateSize + 16) + 7 * (sizes.values + 16) + 6 * (decays + 16)
-      + 6 * (sizes.heads + 16) + weights.decay.rank + weights.gate.rank + memory.scratch(removes: true) + 8 * 16
+      + 6 * (sizes.heads + 16) + (weights.decay?.projection.rank ?? 0) + (weights.gate?.rank ?? 0) + memory.scratch(removes: true) + 8 * 16
   }
 }
 

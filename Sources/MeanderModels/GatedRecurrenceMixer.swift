@@ -55,13 +55,14 @@ package struct GatedRecurrenceMixer: Mixer {
     rate = try reader.row(prefix + "rg_lru.recurrent_param", count: inner)
   }
 
-  private static let (window, recurrence, rest) = (0, 1, 2)
+  private static let (window, recurrence, rest, total) = (0, 1, 2, 3)
 
   package func declareState(in layout: inout StateLayout, layer: String) -> [StateRegion] {
     [
       layout.append("\(layer).conv", .f32, [sizes.convolutionWidth, sizes.inner]),
       layout.append("\(layer).ssm", .f32, [sizes.inner], role: .recurrence),
       layout.append("\(layer).rest", .f32, [sizes.inner], role: .rest),
+      layout.append("\(layer).retention", .f64, [sizes.inner]),
     ]
   }
 
@@ -78,6 +79,7 @@ package struct GatedRecurrenceMixer: Mixer {
     let mixed = operations.channelRecurrence(
       operations.multiply(written, by: scale), decay: decay, state: state.matrix(Self.recurrence),
       rest: state.matrix(Self.rest))
+    operations.gather(decay, into: state.doubles(Self.total))
     guard asked > 0 else { return residual }
     let opened = operations.project(input.suffix(asked), outputs)
     let read = operations.activate(
@@ -95,9 +97,10 @@ package struct GatedRecurrenceMixer: Mixer {
 
   package var gaugedHeads: Int { 1 }
 
-  /// One head, all channels. What is left of its first token differs by channel.
+  /// One head, all channels. What is left of its first token is what the slowest channel keeps.
   package func readings(of state: MixerState, kernels: Kernels) -> [HeadReading] {
-    [HeadReading(ofAll: state.matrix(Self.recurrence), kernels: kernels)]
+    let kept = state.doubles(Self.total).array().max() ?? -.infinity
+    return [HeadReading(ofAll: state.matrix(Self.recurrence), retention: kept, kernels: kernels)]
   }
 
   package var gating: MixerGating { .fixed(reason: "its gate sets decay and insertion by one number, so neither can be changed alone") }

@@ -7,7 +7,7 @@ import MeanderKernels
 ///     [q | k | v] = silu(W u)                        per head
 ///     S = exp(-rate) S + k ⊗ v,   y = q S
 ///     out = W_out (σ(W_gate u) ∘ norm(y)),   a norm of the whole row
-package struct LightningMixer: Mixer {
+package struct LightningMixer: LinearMixer {
   package struct Sizes: Sendable {
     /// D
     package var width: Int
@@ -42,12 +42,8 @@ package struct LightningMixer: Mixer {
     norm = try reader.rootMeanSquareNorm(prefix + "norm.weight", width: inner, epsilon: sizes.epsilon)
   }
 
-  private var memory: LinearState {
+  var memory: LinearState {
     LinearState(heads: sizes.heads, size: sizes.headWidth, width: sizes.headWidth, decays: 1, first: 0)
-  }
-
-  package func declareState(in layout: inout StateLayout, layer: String) -> [StateRegion] {
-    memory.declare(in: &layout, layer: layer, name: "ssm")
   }
 
   package func forward(
@@ -57,8 +53,7 @@ package struct LightningMixer: Mixer {
     func activated(_ input: MixerInput, _ weight: Weight) -> Matrix {
       operations.activate(operations.project(input, weight), .silu)
     }
-    let decay = operations.arena.matrix(rows: input.count, columns: sizes.heads)
-    for (head, value) in decays.enumerated() { decay.columns(head..<head + 1).fill(value) }
+    let decay = operations.constantDecays(decays, rows: input.count)
     let read = memory.scan(
       LinearInputs(
         q: activated(asked, query), k: activated(input, key), v: activated(input, value), decay: decay, heads: sizes.heads),
@@ -69,16 +64,7 @@ package struct LightningMixer: Mixer {
       operations.activate(opened, .sigmoid, times: operations.norm(read, norm)), out, addingTo: residual)
   }
 
-  package var gaugedHeads: Int { sizes.heads }
-  package func readings(of state: MixerState, kernels: Kernels) -> [HeadReading] { memory.readings(state) }
-
-  package var gating: MixerGating { memory.exchangeable("its heads forget at constant rates, without gates or a time step") }
-
-  package func headed(_ state: MixerState) -> HeadedState? { memory.headed(state) }
-
-  package func referenceState(_ state: MixerState) -> [ReferenceTensor] {
-    [ReferenceTensor(name: "ssm", shape: [sizes.heads, sizes.headWidth, sizes.headWidth], values: memory.truth(state))]
-  }
+  var exchangeReason: String { "its heads forget at constant rates, without gates or a time step" }
 
   package var scratchPerToken: Int { 10 * (sizes.inner + 16) + sizes.heads + 16 + memory.scratch(removes: false) }
 }

@@ -21,6 +21,10 @@ package struct Mamba1: ArchitectureInTwoLayouts {
   /// The original layout names the embedding in the singular.
   let embeddingName: String
 
+  package static func configuration(of shape: StateShape) -> [(String, JSON)]? {
+    shape.members(name) + [("state_size", JSON(shape.stateSize)), ("tie_word_embeddings", .bool(true))]
+  }
+
   package init(huggingFace configuration: inout Configuration) throws {
     try self.init(huggingFace: &configuration, selectionNorms: .none)
   }

@@ -98,12 +98,15 @@ package struct Mamba1Mixer: Mixer {
   private static let window = 0
   private static let recurrence = 1
   private static let rest = 2
+  private static let total = 3
 
   package func declareState(in layout: inout StateLayout, layer: String) -> [StateRegion] {
     [
       layout.append("\(layer).conv", .f32, [sizes.convolutionWidth, sizes.inner]),
       layout.append("\(layer).ssm", .f32, [sizes.stateSize, sizes.inner], role: .recurrence),
       layout.append("\(layer).rest", .f32, [sizes.stateSize, sizes.inner], role: .rest),
+      // Of each channel the sum of its time steps, as far as they scale A; behind them what retention adds to every log-decay.
+      layout.append("\(layer).retention", .f64, [sizes.inner + 1]),
     ]
   }
 
@@ -126,6 +129,9 @@ package struct Mamba1Mixer: Mixer {
         x: x, dt: dt, rate: rate, b: part(1, rank..<rank + size, rows: all),
         c: part(2, rank + size..<rank + 2 * size, rows: x.rows - outputs..<x.rows), skip: skip, logRate: logRate),
       state: state.matrix(Self.recurrence), rest: state.matrix(Self.rest), transform: state.gates.first ?? .identity)
+    let (transform, total) = (state.gates.first ?? .identity, state.doubles(Self.total))
+    operations.gather(dt, scale: transform.rateScale, into: total)
+    for _ in 0..<x.rows { total[sizes.inner] += transform.logRetention }
     guard outputs > 0 else { return residual }
     let gate = operations.project(input.suffix(outputs), outputProjection)
     return operations.project(operations.activate(gate, .silu, times: mixed), outProjection, addingTo: residual)
@@ -136,8 +142,16 @@ package struct Mamba1Mixer: Mixer {
   /// One transform for all channels; what acts on heads between tokens has none to act on.
   package var gating: MixerGating { .channels }
 
+  /// One head. What is left of its first token is what the slowest number of the slowest channel keeps.
   package func readings(of state: MixerState, kernels: Kernels) -> [HeadReading] {
-    [HeadReading(ofAll: state.matrix(Self.recurrence), kernels: kernels)]
+    let total = state.doubles(Self.total)
+    let slowest = (0..<sizes.inner).map { channel in
+      (0..<sizes.stateSize).reduce(-Float.infinity) { max($0, rate[$1, channel]) }
+    }
+    let kept = slowest.enumerated().reduce(-Double.infinity) { max($0, Double($1.element) * total[$1.offset]) }
+    return [
+      HeadReading(ofAll: state.matrix(Self.recurrence), retention: kept + total[sizes.inner], kernels: kernels)
+    ]
   }
 
   package func referenceState(_ state: MixerState) -> [ReferenceTensor] {

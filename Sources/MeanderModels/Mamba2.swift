@@ -19,6 +19,17 @@ package struct Mamba2: ArchitectureInTwoLayouts {
   /// The original layout names the embedding in the singular.
   let embeddingName: String
 
+  package static func configuration(of shape: StateShape) -> [(String, JSON)]? {
+    [
+      ("model_type", .string(name)), ("architectures", JSON(["Mamba2ForCausalLM"])), ("vocab_size", JSON(256)),
+      ("hidden_size", JSON(shape.width)), ("num_hidden_layers", JSON(shape.layers)), ("state_size", JSON(shape.stateSize)),
+      ("num_heads", JSON(shape.heads(times: 2))), ("head_dim", JSON(shape.headWidth)), ("expand", JSON(2)),
+      ("n_groups", JSON(1)), ("conv_kernel", JSON(4)), ("chunk_size", JSON(64)), ("layer_norm_epsilon", JSON(1e-5)),
+      ("use_bias", .bool(false)), ("use_conv_bias", .bool(true)), ("hidden_act", .string("silu")),
+      ("rms_norm", .bool(true)), ("residual_in_fp32", .bool(true)), ("tie_word_embeddings", .bool(true)),
+    ]
+  }
+
   package init(huggingFace configuration: inout Configuration) throws {
     let width = try configuration.integer("hidden_size", 4096, in: 1...1 << 20)
     let expansion = try configuration.integer("expand", 2, in: 1...64)

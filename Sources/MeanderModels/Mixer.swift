@@ -120,13 +120,15 @@ package struct HeadReading: Sendable, Hashable {
 }
 
 extension HeadReading {
-  /// A whole state as one head, where what is left of its first token is no single number.
-  init(ofAll state: Matrix, kernels: Kernels) {
+  /// A whole state as one head.
+  ///
+  /// - Parameter retention: the log of what its slowest number keeps of the first token, where anybody can say.
+  init(ofAll state: Matrix, retention: Double = -.infinity, kernels: Kernels) {
     let statistics = kernels.headStatistics(state, heads: 1)[0]
     let norm = statistics.sumOfSquares.squareRoot()
     let scale = norm / Double(state.rows * state.columns).squareRoot()
     self.init(
-      norm: norm, largestOverRMS: scale > 0 ? Double(statistics.largest) / scale : 0, retention: -.infinity,
+      norm: norm, largestOverRMS: scale > 0 ? Double(statistics.largest) / scale : 0, retention: retention,
       isFinite: statistics.isFinite)
   }
 }

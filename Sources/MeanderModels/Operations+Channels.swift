@@ -56,6 +56,13 @@ extension Operations {
     return y
   }
 
+  /// Adds the sum of the rows, times `scale`, to `totals`: what channels' decays come to since the start.
+  func gather(_ rows: Matrix, scale: Double = 1, into totals: Doubles) {
+    for row in 0..<rows.rows {
+      for column in 0..<rows.columns { totals[column] += scale * Double(rows[row, column]) }
+    }
+  }
+
   /// To be called before the state moves on.
   private func recordChannelScan(
     _ inputs: ChannelInputs, state: Matrix, rest: Matrix, transform: GateTransform, _ y: Matrix

@@ -18,18 +18,21 @@ extension Operations {
   }
 
   /// The row before each, less the row itself, T × D: x[t - 1] - x[t]. `last` (1 × D) is the row before the first, and moves on.
-  package func shifted(_ x: Matrix, last: Matrix) -> Matrix {
+  package func shifted(_ x: Matrix, last: Matrix) -> Matrix { delayed(x, last: last, less: 1) }
+
+  /// The row before each, T × D, less `share` of the row itself. `last` (1 × D) is the row before the first, and moves on.
+  package func delayed(_ x: Matrix, last: Matrix, less share: Float = 0) -> Matrix {
     let (y, count) = (arena.matrix(rows: x.rows, columns: x.columns), x.rows)
     guard count > 0 else { return y }
     y.rows(0..<1).copy(from: last)
     if count > 1 { y.rows(1..<count).copy(from: x.rows(0..<count - 1)) }
-    kernels.add(x, scale: -1, to: y)
+    if share != 0 { kernels.add(x, scale: -share, to: y) }
     last.copy(from: x.rows(count - 1..<count))
     record(y) { dy, gradients, kernels in
       let (dx, dlast) = (gradients.of(x), gradients.of(last))
       kernels.add(dlast, to: dx.rows(count - 1..<count))
       dlast.copy(from: dy.rows(0..<1))
-      kernels.add(dy, scale: -1, to: dx)
+      if share != 0 { kernels.add(dy, scale: -share, to: dx) }
       if count > 1 { kernels.add(dy.rows(1..<count), to: dx.rows(0..<count - 1)) }
     }
     return y
@@ -71,11 +74,17 @@ extension Operations {
   }
 
   /// x + number, T × columns.
-  package func offset(_ x: Matrix, by number: Float) -> Matrix {
+  package func offset(_ x: Matrix, by number: Float) -> Matrix { offset(x, by: constant(number, columns: x.columns)) }
+
+  /// x + row, T × columns; the row, 1 × columns, is the same for all.
+  package func offset(_ x: Matrix, by row: Matrix) -> Matrix {
     let y = arena.matrix(rows: x.rows, columns: x.columns)
     y.copy(from: x)
-    kernels.add(constant(number, columns: x.columns), into: y)
-    record(y) { dy, gradients, kernels in kernels.add(dy, to: gradients.of(x)) }
+    kernels.add(row, into: y)
+    record(y) { dy, gradients, kernels in
+      kernels.add(dy, to: gradients.of(x))
+      if let drow = gradients.wanted(row) { kernels.addRows(of: dy, to: drow) }
+    }
     return y
   }
 

@@ -1,4 +1,3 @@
-import MeanderFiles
 import MeanderKernels
 
 extension Operations {
@@ -72,82 +71,4 @@ extension Operations {
       for token in 0..<tokens { total[index] += Double(inputs.decay[token, index]) }
     }
   }
-}
-
-/// The regions of a linear recurrence's state, in a mixer's list of regions from `first` on.
-struct LinearState {
-  let heads, size, width, decays: Int
-  /// The index of the first region.
-  let first: Int
-
-  /// G (H × N × P), what is pending, and the log-decay since the start.
-  func declare(in layout: inout StateLayout, layer: String, name: String) -> [StateRegion] {
-    [
-      layout.append("\(layer).\(name)", .f32, [heads, size, width], role: .recurrence),
-      layout.append("\(layer).\(name)_pending", .f64, [heads * decays]),
-      layout.append("\(layer).\(name)_retention", .f64, [heads * decays]),
-    ]
-  }
-
-  func stored(_ state: MixerState) -> Matrix { state.matrix(first) }
-  func pending(_ state: MixerState) -> Doubles { state.doubles(first + 1) }
-  func total(_ state: MixerState) -> Doubles { state.doubles(first + 2) }
-
-  /// Moves the state, and beside it the shadow that it may have: that shares the pending decay, and nothing of it is read.
-  func scan(_ inputs: LinearInputs, _ state: MixerState, _ operations: Operations) -> Matrix {
-    if let shadow = state.shadow {
-      var silent = inputs
-      silent.q = inputs.q.rows(inputs.q.rows..<inputs.q.rows)
-      _ = operations.linearScan(
-        silent, state: shadow.recurrence, pending: Doubles(pending(state).array()), total: Doubles(total(state).array()))
-    }
-    return operations.linearScan(inputs, state: stored(state), pending: pending(state), total: total(state))
-  }
-
-  /// The state as what exchanges it finds it.
-  func headed(_ state: MixerState) -> HeadedState {
-    HeadedState(heads: heads, recurrence: stored(state), pending: pending(state), total: total(state))
-  }
-
-  /// What mitigations can do with it: exchange it, and nothing else, for the reason given.
-  func exchangeable(_ reason: String) -> MixerGating {
-    .states(heads: heads, stateSize: size, headWidth: width, reason: reason)
-  }
-
-  /// The true state, H × N × P.
-  func truth(_ state: MixerState) -> [Float] {
-    let left = pending(state).array()
-    let perDecay = size * width / decays
-    return stored(state).array().enumerated().map { Float(Double($1) * exponential(left[$0 / perDecay])) }
-  }
-
-  /// The true state with the last two dimensions turned, H × P × N.
-  func turned(_ state: MixerState) -> [Float] {
-    let values = truth(state)
-    return (0..<heads).flatMap { head in
-      (0..<width).flatMap { p in (0..<size).map { values[(head * size + $0) * width + p] } }
-    }
-  }
-
-  /// Each head's reading. What is left of its first token is what the slowest of its keys keeps.
-  func readings(_ state: MixerState) -> [HeadReading] {
-    let (values, left, total) = (truth(state), pending(state).array(), total(state).array())
-    let count = size * width
-    return (0..<heads).map { head in
-      var (squares, largest, isFinite) = (0.0, 0.0, true)
-      for value in values[head * count..<(head + 1) * count] {
-        squares += Double(value) * Double(value)
-        largest = max(largest, abs(Double(value)))
-        isFinite = isFinite && value.isFinite
-      }
-      let own = head * decays..<(head + 1) * decays
-      let scale = (squares / Double(count)).squareRoot()
-      return HeadReading(
-        norm: squares.squareRoot(), largestOverRMS: scale > 0 ? largest / scale : 0, retention: total[own].max() ?? 0,
-        isFinite: isFinite && left[own].allSatisfy(\.isFinite))
-    }
-  }
-
-  /// Floats that the scan allocates for a token, beside its output.
-  func scratch(removes: Bool) -> Int { (removes ? 5 : 3) * heads * size + 16 }
 }

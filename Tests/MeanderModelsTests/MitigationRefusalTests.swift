@@ -58,7 +58,9 @@ import Testing
   @Test(arguments: [
     ("rwkv4", "rri"), ("rwkv4", "window:length=512"), ("rwkv6", "dt-scale:scale=0.5"), ("rwkv7-hf", "window:length=512,form=subtractive"),
     ("xlstm", "window:length=512"), ("qwen3-next", "window:length=512,form=two-stack"), ("minimax", "state-norm:cap=1"),
-    ("recurrent-gemma", "window:length=512"), ("kimi-linear", "reset:every=512"),
+    ("recurrent-gemma", "window:length=512"), ("kimi-linear", "reset:every=512"), ("retnet", "rri"), ("gla", "state-norm:cap=1"),
+    ("hgrn2", "dt-scale:scale=0.5"), ("delta-net", "window:length=512,form=subtractive"), ("gated-deltanet", "reset:every=512"),
+    ("mamba3", "a-scale:scale=2"),
   ])
   func theFamilySaysWhy(fixture: String, text: String) throws {
     let error = try refusal([text], of: fixture)
@@ -67,7 +69,10 @@ import Testing
 
   /// The staggered window exchanges states, and asks nothing of how they move: of two streams that differ before the window alone,
   /// the first layer remembers the same.
-  @Test(arguments: ["rwkv6", "rwkv7-hf", "qwen3-next", "kimi-linear", "minimax", "granite-moe-hybrid"])
+  @Test(arguments: [
+    "rwkv6", "rwkv7-hf", "qwen3-next", "kimi-linear", "minimax", "granite-moe-hybrid", "retnet", "gla", "delta-net",
+    "gated-deltanet",
+  ])
   func aStaggeredWindowWorksForAnyHeads(fixture: String) throws {
     let window = try Mitigation("window:length=64,grid=16,fade=0")
     func harness(_ mitigations: [Mitigation], pieces: Int = LanguageModel.grid) throws -> Harness {

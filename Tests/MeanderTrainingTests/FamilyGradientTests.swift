@@ -9,7 +9,10 @@ import Testing
 /// Every pure recurrent mixer's way back: against what the loss does when a parameter moves, whichever way back is taken, and in a
 /// whole run from a random beginning.
 @Suite struct FamilyGradientTests {
-  static let fixtures = ["xlstm", "mamba1", "rwkv6", "falcon-mamba", "rwkv4", "rwkv7", "rwkv7-hf", "hyena", "hyena-explicit", "hyena-striped"]
+  static let fixtures = [
+    "xlstm", "mamba1", "rwkv6", "falcon-mamba", "rwkv4", "rwkv7", "rwkv7-hf", "retnet", "gla", "hgrn2", "delta-net",
+    "gated-deltanet", "mamba3", "mamba3-groups", "hyena", "hyena-explicit", "hyena-striped",
+  ]
 
   /// Along a parameter's own gradient and along a random direction beside it, the loss changes as the gradient says. The loss is
   /// that of the streaming form.
@@ -91,6 +94,12 @@ import Testing
       ]
     ),
     ("xlstm", [("num_heads", JSON(2)), ("ffn_round_up_to_multiple_of", JSON(8))]),
+    ("retnet", [("num_heads", JSON(2)), ("intermediate_size", JSON(32))]),
+    ("gla", [("num_heads", JSON(2)), ("intermediate_size", JSON(32))]),
+    ("hgrn2", [("expand_ratio", JSON(8)), ("intermediate_size", JSON(32))]),
+    ("delta_net", [("num_heads", JSON(2)), ("intermediate_size", JSON(32))]),
+    ("gated_deltanet", [("num_heads", JSON(2)), ("head_dim", JSON(8)), ("intermediate_size", JSON(32))]),
+    ("mamba3", [("head_dim", JSON(8)), ("state_size", JSON(8)), ("intermediate_size", JSON(32))]),
   ]
 
   @Test(arguments: models.indices)

@@ -64,17 +64,17 @@ typedef struct {
   float magnitude;
 } meander_angles;
 
-/// Turns the places (i, i + pairs) of every head by the row's angles; an angle stride of 0 repeats one row. What is not
-/// turned is copied.
+/// Turns the places (i, i + pairs) of every head, or (2i, 2i + 1) where they are neighbours, by the row's angles; an angle stride
+/// of 0 repeats one row, and a head's angles begin `angle_head_stride` behind those of the head before. What is not turned is copied.
 typedef struct {
   const float *x;
   size_t x_stride;
   const float *cosines, *sines;
-  size_t angle_stride;
+  size_t angle_stride, angle_head_stride;
   float *y;
   size_t y_stride;
   size_t heads, head_width, pairs;
-  bool back;
+  bool back, neighbors;
 } meander_rotation;
 
 /// Rows of one head in training: scores, `count` rows of `stride`, become weights that sum up to one less what the prefix

@@ -34,11 +34,17 @@ static void NAME(angles)(const meander_angles *job) {
 
 static void NAME(rotate)(const meander_rotation *job, size_t first_row, size_t end_row) {
   for (size_t row = first_row; row < end_row; row++) {
-    const float *cosines = job->cosines + row * job->angle_stride, *sines = job->sines + row * job->angle_stride;
     for (size_t head = 0; head < job->heads; head++) {
+      const size_t angle = row * job->angle_stride + head * job->angle_head_stride;
+      const float *cosines = job->cosines + angle, *sines = job->sines + angle;
       const float *x = job->x + row * job->x_stride + head * job->head_width;
       float *y = job->y + row * job->y_stride + head * job->head_width;
-      for (size_t i = 0; i < job->pairs; i += LANES) {
+      for (size_t i = 0; job->neighbors && i < job->pairs; i++) {
+        const float a = x[2 * i], b = x[2 * i + 1], sine = job->back ? -sines[i] : sines[i];
+        y[2 * i] = __builtin_fmaf(a, cosines[i], -(b * sine));
+        y[2 * i + 1] = __builtin_fmaf(b, cosines[i], a * sine);
+      }
+      for (size_t i = 0; !job->neighbors && i < job->pairs; i += LANES) {
         const size_t count = job->pairs - i < LANES ? job->pairs - i : LANES;
         vec a = load_part(x + i, count), b = load_part(x + job->pairs + i, count);
         vec cosine = load_part(cosines + i, count), sine = load_part(sines + i, count);

@@ -40,13 +40,8 @@ package struct KimiLinear: HybridArchitecture {
       // The reference's norm has an epsilon of its own.
       epsilon: 1e-6)
     experts = try configuration.integer("num_experts", 256, in: 1...1 << 16)
-    var rule = ExpertRouter(perToken: try configuration.integer("num_experts_per_token", 8, in: 1...experts))
-    rule.scores = .sigmoid
-    rule.isNormalised = try configuration.bool("moe_renormalize", true)
-    rule.scale = Float(try configuration.float("routed_scaling_factor", 1, in: 0...1e6))
-    rule.groups = try configuration.integer("num_expert_group", 1, in: 1...experts)
-    rule.chosenGroups = try configuration.integer("topk_group", 1, in: 1...rule.groups)
-    self.rule = rule
+    rule = try configuration.groupedRouter(
+      experts: experts, perToken: ("num_experts_per_token", 8), normalised: "moe_renormalize", groups: "num_expert_group")
     expertInner = try configuration.integer("moe_intermediate_size", 1024, in: 1...1 << 22)
     sharedExperts = try configuration.integer("num_shared_experts", 1, in: 1...1 << 10)
     let kinds = try configuration.strings("mlp_layer_types", [])
@@ -120,10 +115,12 @@ package struct KimiLinear: HybridArchitecture {
         convolutions: try ["q", "k", "v"].map {
           try reader.convolution(prefix + $0 + "_conv1d.weight", channels: inner, width: delta.convolutionWidth, bias: nil)
         },
-        strength: try weight("b_proj", delta.heads, width), decay: .low(try path("f")),
-        logRate: try rates
-          ?? Matrix(reader.values(prefix + "A_log", shape: [1, 1, delta.heads, 1]), rows: 1, columns: delta.heads),
-        bias: try reader.row(prefix + "dt_bias", count: inner), gate: .low(try path("g")),
-        norm: try reader.row(prefix + "o_norm.weight", count: size), out: try weight("o_proj", width, inner)))
+        strength: try weight("b_proj", delta.heads, width),
+        decay: .init(
+          projection: .low(try path("f")),
+          logRate: try rates
+            ?? Matrix(reader.values(prefix + "A_log", shape: [1, 1, delta.heads, 1]), rows: 1, columns: delta.heads),
+          bias: try reader.row(prefix + "dt_bias", count: inner)),
+        gate: .low(try path("g")), norm: try reader.row(prefix + "o_norm.weight", count: size), out: try weight("o_proj", width, inner)))
   }
 }

@@ -57,13 +57,8 @@ package struct NemotronH: HybridArchitecture {
       hasConvolutionBias: try configuration.bool("use_conv_bias", true))
     try configuration.hold(mamba, groups: "n_groups")
     experts = try configuration.integer("n_routed_experts", 8, in: 1...1 << 16)
-    var rule = ExpertRouter(perToken: try configuration.integer("num_experts_per_tok", 2, in: 1...experts))
-    rule.scores = .sigmoid
-    rule.isNormalised = try configuration.bool("norm_topk_prob", true)
-    rule.scale = Float(try configuration.float("routed_scaling_factor", 1, in: 0...1e6))
-    rule.groups = try configuration.integer("n_group", 1, in: 1...experts)
-    rule.chosenGroups = try configuration.integer("topk_group", 1, in: 1...rule.groups)
-    self.rule = rule
+    rule = try configuration.groupedRouter(
+      experts: experts, perToken: ("num_experts_per_tok", 2), normalised: "norm_topk_prob", groups: "n_group")
     expertInner = try configuration.integer("moe_intermediate_size", 7688, in: 1...1 << 22)
     sharedInner = try configuration.integer("moe_shared_expert_intermediate_size", 7688, in: 1...1 << 22)
     try configuration.require("num_nextn_predict_layers", 0)

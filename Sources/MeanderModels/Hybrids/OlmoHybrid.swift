@@ -60,25 +60,11 @@ package struct OlmoHybrid: HybridArchitecture {
   }
 
   private func recurrence(_ prefix: String, _ reader: WeightReader) throws -> GatedDeltaMixer {
-    let (width, heads) = (shape.width, delta.heads)
-    func weight(_ name: String, _ outputs: Int) throws -> Weight {
-      try reader.weight(prefix + name + ".weight", outputs: outputs, inner: width)
-    }
     // A file may cut the channels of the three convolutions, which follow one another, in another way than by q, k and v.
     let own = [delta.keys, delta.keys, delta.values]
     let names = ["q", "k", "v"].map { prefix + $0 + "_conv1d.weight" }
     let found = names.compactMap { reader.shape(of: $0)?.first }
     let cut = found.count == 3 && found.reduce(0, +) == delta.channels ? found : own
-    return GatedDeltaMixer(
-      delta,
-      .init(
-        inputs: [try weight("q_proj", delta.keys), try weight("k_proj", delta.keys), try weight("v_proj", delta.values)],
-        convolutions: try zip(names, cut).map {
-          try reader.convolution($0, channels: $1, width: delta.convolutionWidth, bias: nil)
-        },
-        strength: try weight("b_proj", heads), decay: .full(try weight("a_proj", heads)),
-        logRate: try reader.row(prefix + "A_log", count: heads), bias: try reader.row(prefix + "dt_bias", count: heads),
-        gate: .full(try weight("g_proj", delta.values)), norm: try reader.row(prefix + "o_norm.weight", count: delta.headWidth),
-        out: try reader.weight(prefix + "o_proj.weight", outputs: width, inner: delta.values)))
+    return try GatedDeltaMixer(delta, prefix: prefix, channels: cut, from: reader)
   }
 }

@@ -50,8 +50,11 @@ extension HybridStack {
           try reader.convolution(
             prefix + "conv1d.weight", channels: delta.channels, width: delta.convolutionWidth, bias: nil)
         ],
-        strength: strength, decay: .full(decay), logRate: try reader.row(prefix + "A_log", count: delta.heads),
-        bias: try reader.row(prefix + "dt_bias", count: delta.heads), gate: .full(gate),
+        strength: strength,
+        decay: .init(
+          projection: .full(decay), logRate: try reader.row(prefix + "A_log", count: delta.heads),
+          bias: try reader.row(prefix + "dt_bias", count: delta.heads)),
+        gate: .full(gate),
         norm: try reader.row(prefix + "norm.weight", count: delta.headWidth),
         out: try reader.weight(prefix + "out_proj.weight", outputs: shape.width, inner: delta.values)))
   }

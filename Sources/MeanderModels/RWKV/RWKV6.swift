@@ -16,6 +16,14 @@ package struct RWKV6: Architecture {
   /// After so many layers output weights are kept halved, once more each time (as files for half precision have them); 0 for never.
   let rescale: Int
 
+  package static func configuration(of shape: StateShape) -> [(String, JSON)]? {
+    let rank = max(8, shape.width / 4)
+    return shape.members(name) + [
+      ("original_layout", .bool(true)), ("head_size", JSON(shape.stateSize)), ("mix_rank", JSON(rank)),
+      ("decay_rank", JSON(rank)), ("intermediate_size", JSON(2 * shape.width)),
+    ]
+  }
+
   package init(_ configuration: inout Configuration) throws {
     try configuration.require("original_layout", true)
     let width = try configuration.integer("hidden_size", in: 1...1 << 20)

@@ -9,7 +9,7 @@ import MeanderKernels
 ///     w = exp(-exp(w0 + W2 tanh(W1 x_w))),   k, v, r = W_i x_i,   g = silu(W_g x_g)
 ///     y = r S + ⟨r ∘ first, k⟩ v,            S = diag(w) S + k ⊗ v
 ///     out = W_o (g ∘ groupnorm(y))
-package struct RWKV6TimeMixer: Mixer {
+package struct RWKV6TimeMixer: LinearMixer {
   package struct Sizes: Sendable {
     /// D
     package var width: Int
@@ -55,7 +55,7 @@ package struct RWKV6TimeMixer: Mixer {
   }
 
   private static let shift = 0
-  private var memory: LinearState {
+  var memory: LinearState {
     LinearState(heads: sizes.heads, size: sizes.headSize, width: sizes.headSize, decays: sizes.headSize, first: 1)
   }
 
@@ -91,12 +91,7 @@ package struct RWKV6TimeMixer: Mixer {
     return operations.project(operations.activate(opened, .silu, times: normed), output, addingTo: residual)
   }
 
-  package var gaugedHeads: Int { sizes.heads }
-  package func readings(of state: MixerState, kernels: Kernels) -> [HeadReading] { memory.readings(state) }
-
-  package var gating: MixerGating { memory.exchangeable("its keys decay each by itself, and it has no time step") }
-
-  package func headed(_ state: MixerState) -> HeadedState? { memory.headed(state) }
+  var exchangeReason: String { "its keys decay each by itself, and it has no time step" }
 
   package func referenceState(_ state: MixerState) -> [ReferenceTensor] {
     [

@@ -22,6 +22,14 @@ package struct RWKV7: Architecture {
   /// The ranks of the paths of w, a, v and g.
   let ranks: [String: Int]
 
+  package static func configuration(of shape: StateShape) -> [(String, JSON)]? {
+    let rank = JSON(max(8, shape.width / 4))
+    return shape.members(name) + [
+      ("head_dim", JSON(shape.stateSize)), ("decay_low_rank_dim", rank), ("a_low_rank_dim", rank), ("v_low_rank_dim", rank),
+      ("gate_low_rank_dim", rank), ("intermediate_size", JSON(3 * shape.width)), ("tie_word_embeddings", .bool(true)),
+    ]
+  }
+
   package init(_ configuration: inout Configuration) throws {
     isOriginal = try configuration.bool("original_layout", false)
     let width = try configuration.integer("hidden_size", 2048, in: 1...1 << 20)

@@ -11,7 +11,7 @@ import MeanderKernels
 ///     κ = k ∘ k_k of length one in each head,  k = k ∘ (1 + (a - 1) ∘ k_a)
 ///     S = diag(w) S - (κ ∘ a) ⊗ (κ S) + k ⊗ v                            of the state before
 ///     out = W_o (g ∘ (groupnorm(r S) + ⟨r ∘ r_k, k⟩ v))
-package struct RWKV7TimeMixer: Mixer {
+package struct RWKV7TimeMixer: LinearMixer {
   package struct Sizes: Sendable {
     /// D
     package var width: Int
@@ -43,7 +43,7 @@ package struct RWKV7TimeMixer: Mixer {
   init(_ sizes: Sizes, _ weights: Weights) { (self.sizes, self.weights) = (sizes, weights) }
 
   private static let shift = 0
-  private var memory: LinearState {
+  var memory: LinearState {
     LinearState(heads: sizes.heads, size: sizes.headSize, width: sizes.headSize, decays: sizes.headSize, first: 1)
   }
 
@@ -98,14 +98,7 @@ package struct RWKV7TimeMixer: Mixer {
   }
 
   package var carriedWidth: Int { sizes.width }
-  package var gaugedHeads: Int { sizes.heads }
-  package func readings(of state: MixerState, kernels: Kernels) -> [HeadReading] { memory.readings(state) }
-
-  package var gating: MixerGating {
-    memory.exchangeable("its delta rule has no time step to scale, and what it removes depends on the state")
-  }
-
-  package func headed(_ state: MixerState) -> HeadedState? { memory.headed(state) }
+  var exchangeReason: String { "its delta rule has no time step to scale, and what it removes depends on the state" }
 
   package func referenceState(_ state: MixerState) -> [ReferenceTensor] {
     [

@@ -89,10 +89,10 @@ extension WeightReader {
     return Weight(packed, bias: bias, biasSources: [bias].compactMap { $0 }, turnedSource: source)
   }
 
-  /// A number for each column of each head, heads × width in the file, as one row.
-  func headRow(_ name: String, heads: Int, width: Int) throws -> Matrix {
+  /// A number for each column of each head, heads × width in the file or of that shape, as one row.
+  func headRow(_ name: String, heads: Int, width: Int, shape: [Int]? = nil) throws -> Matrix {
     if let own = parameter(name) { return Matrix(own.storage, offset: own.byteOffset, rows: 1, columns: heads * width) }
-    return Matrix(try values(name, shape: [heads, width]), rows: 1, columns: heads * width)
+    return Matrix(try values(name, shape: shape ?? [heads, width]), rows: 1, columns: heads * width)
   }
 
   /// A row that the file holds as 1 × 1 × count, or as `count`.
