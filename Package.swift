@@ -108,7 +108,7 @@ let package = Package(
       ["Meander", "MeanderErrors", "MeanderFiles", "MeanderKernels", "MeanderLongConvolution", "MeanderModels"]),
     tests(
       "MeanderEvaluationTests",
-      ["Meander", "MeanderErrors", "MeanderEvaluation", "MeanderFiles", "MeanderTasks", "MeanderModelPasskey", "MeanderModelReader"]),
+      ["Meander", "MeanderErrors", "MeanderEvaluation", "MeanderFiles", "MeanderModels", "MeanderTasks", "MeanderModelPasskey", "MeanderModelReader"]),
     tests("MeanderCommandTests", ["MeanderCommand", "MeanderErrors", "MeanderFiles", "MeanderTasks"], exclude: ["Help"]),
     tests("StructureTests", []),
     tests(

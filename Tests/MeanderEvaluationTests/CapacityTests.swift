@@ -2,6 +2,7 @@ import Meander
 import MeanderErrors
 import MeanderEvaluation
 import MeanderFiles
+import MeanderModels
 import MeanderTasks
 import MeanderTestSupport
 import Synchronization
@@ -51,6 +52,44 @@ import Testing
     let again = try await resumed.run().report
     #expect(again["stages"]?.write() == report["stages"]?.write())
     #expect(again["results"]?.write() == report["results"]?.write())
+  }
+
+  /// Several mixers at one state, each with what it recalls of pairs.
+  @Test func comparesMixersAtEqualState() async throws {
+    let mixers = ["mamba2", "mamba", "mamba3", "retnet", "gla", "hgrn2", "delta_net", "gated_deltanet", "rwkv6", "rwkv7", "xlstm"]
+    #expect(Set(Registry.sizable) == Set(mixers))
+    let size = CapacityPlan.Size(layers: 2, width: 64, headWidth: 32, state: 32)
+    for mixer in mixers {
+      let floats = try size.model(mixer).stateFloats
+      #expect(floats <= size.stateFloats && Double(floats) > 0.8 * Double(size.stateFloats), "\(mixer): \(floats)")
+    }
+    #expect(try size.model("mamba2").stateFloats == size.stateFloats)
+    #expect(throws: MeanderError.self) { try size.model("lstm") }
+
+    var plan = CapacityPlan.quick
+    plan.sizes = [CapacityPlan.Size(layers: 1, width: 32, headWidth: 16, state: 8)]
+    plan.trained = [128]
+    plan.tokens = [1024]
+    plan.batch = 2
+    plan.longest = 512
+    plan.streams = 1
+    plan.samples = 2
+    plan.recallLengths = [256]
+    plan.mixers = ["retnet", "gated_deltanet"]
+    plan.pairs = [2, 4]
+    var text = logFiller.run(TaskGenerator(seed: 4))
+    try AtomicFile.write(folder("train.txt"), bytes: try text.next(40_000))
+    let measurement = try CapacityMeasurement(
+      plan: plan, text: [folder("train.txt")], heldOut: TextFiller([folder("train.txt")]), heldOutName: "train.txt",
+      work: folder("mixers"))
+    let report = try await MeasurementRun(measurement, LabSubject(streams: 1), seed: 1, folder: folder("compared")).run().report
+    let points = report["points"]?.array ?? []
+    #expect(points.compactMap { $0["mixer"]?.string } == plan.mixers)
+    for point in points {
+      let rows = point["pair_rows"]?.array ?? []
+      #expect(rows.compactMap { $0["pairs"]?.integer } == [2, 4])
+      #expect(rows.allSatisfy { (0...4).contains($0["recalled"]?.double ?? -1) } && point["pairs_a_thousand_floats"]?.double != nil)
+    }
   }
 
   @Test func quarterOctavesGoUpByTheFourthRootOfTwo() {

@@ -42,6 +42,21 @@ struct LabCapacityCommand: AsyncParsableCommand {
   @Option(help: "Which models, lengths and tokens.")
   var preset = Preset.quick
 
+  @Option(
+    name: .customLong("mixer"),
+    help: ArgumentHelp(
+      "The mixers to compare, set apart by commas; each at the state of Mamba-2 at every size.", valueName: "names"))
+  var mixers = "mamba2"
+
+  @Option(help: ArgumentHelp("Teach associative recall, too, and ask for so many pairs at once: 4,8,16.", valueName: "counts"))
+  var pairs: Lengths?
+
+  @Option(help: "Another width than the preset's.")
+  var width: Int?
+
+  @Option(help: "Another number of layers than the preset's.")
+  var layers: Int?
+
   @Option(help: ArgumentHelp("Other state sizes N than the preset's: 8,16.", valueName: "sizes"))
   var states: Lengths?
 
@@ -75,15 +90,22 @@ struct LabCapacityCommand: AsyncParsableCommand {
     if let threads, !(1...256).contains(threads) {
       throw ValidationError("Please give --threads a number from 1 to 256.")
     }
+    if let width, !(1...1 << 16).contains(width) || width % 32 != 0 {
+      throw ValidationError("Please give --width a multiple of 32.")
+    }
+    if let layers, !(1...1024).contains(layers) { throw ValidationError("Please give --layers a number from 1 to 1024.") }
   }
 
   func run() async throws {
     var plan = preset == .paper ? CapacityPlan.paper : .quick
-    if let states, let first = plan.sizes.first {
-      plan.sizes = states.values.map {
-        CapacityPlan.Size(layers: first.layers, width: first.width, headWidth: first.headWidth, state: $0)
+    if let first = plan.sizes.first {
+      plan.sizes = (states?.values ?? plan.sizes.map(\.state)).map {
+        CapacityPlan.Size(
+          layers: layers ?? first.layers, width: width ?? first.width, headWidth: first.headWidth, state: $0)
       }
     }
+    plan.mixers = mixers.split(separator: ",").map(String.init)
+    plan.pairs = pairs?.values ?? []
     if let trained { plan.trained = trained.values }
     if let tokens { plan.tokens = Array(tokens.values.prefix(1)) }
     if let further = furtherTokens?.values.first { plan.tokens = [plan.tokens[0], further] }
@@ -96,12 +118,17 @@ struct LabCapacityCommand: AsyncParsableCommand {
     let measurement = try CapacityMeasurement(
       plan: plan, text: paths, heldOut: TextFiller(heldOut), heldOutName: heldOut.joined(separator: " "),
       work: "\(folder)/models")
-    let subject = LabSubject(streams: min(threads ?? Processors.available, plan.sizes.count))
+    let subject = LabSubject(streams: min(threads ?? Processors.available, plan.sizes.count * plan.mixers.count))
     try await LabRunning(folder: output, seed: seed, resumes: resume, json: format.json).run(
       measurement, on: subject, columns: ["series", "length", "samples", "accuracy", "low", "high"],
       more: [
         ("stages", ["state_floats", "seed", "trained", "inside", "outside", "forgets"]),
-        ("points", ["state_floats", "seed", "forget", "recall", "seconds"]),
+        (
+          "points",
+          [
+            "mixer", "state_floats", "parameters", "seed", "forget", "recall", "pairs", "pairs_a_thousand_floats", "seconds",
+          ]
+        ),
         ("fits", ["quantity", "law", "r_squared", "leave_one_size_out", "points"]),
       ])
   }

@@ -2,15 +2,9 @@ import Meander
 import MeanderModels
 
 extension Model {
-  /// The floats of recurrent state as the capacity fits count them: the mixers' states, and K - 1 taps of
-  /// each channel of a convolution.
+  /// The floats of recurrent state as the capacity fits count them; none for a state of another kind than Mamba's.
   var recurrentFloats: Int {
-    language.layout.regions.reduce(0) { sum, region in
-      if region.name.hasSuffix(".ssm") { return sum + region.count }
-      if region.name.hasSuffix(".conv"), let width = region.shape.first {
-        return sum + region.count / width * (width - 1)
-      }
-      return sum
-    }
+    let layout = language.layout
+    return layout.regions.contains { $0.name.hasSuffix(".ssm") || $0.name.hasSuffix(".conv") } ? layout.recurrentFloats : 0
   }
 }

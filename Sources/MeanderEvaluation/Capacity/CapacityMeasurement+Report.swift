@@ -10,7 +10,9 @@ extension CapacityMeasurement {
     var points: [JSON] = []
     for model in models {
       let floats = model["state_floats"]?.integer ?? 0
-      let name = "\(Figure.compact(Double(floats))) floats, seed \(model["seed"]?.integer ?? 0)"
+      let mixer = model["mixer"]?.string ?? "mamba2"
+      let own = plan.mixers.count > 1 ? "\(mixer), " : ""
+      let name = "\(own)\(Figure.compact(Double(floats))) floats, seed \(model["seed"]?.integer ?? 0)"
       for row in model["recall_rows"]?.array ?? [] {
         guard let members = row.object?.members else { continue }
         rows.append(JSON(members.map { ($0.key, $0.key == "series" ? .string(name) : $0.value) }))
@@ -26,11 +28,12 @@ extension CapacityMeasurement {
           // Shorter lengths than the first were not tried, nor longer ones than the last.
           ("forget_is_censored", .bool(first == 0 || forget == nil)), ("recall", model["recall"] ?? .null),
           ("recall_is_censored", model["recall_is_censored"] ?? .null), ("seconds", model["seconds"] ?? .null),
-        ]))
+        ] + comparison(model, mixer, floats)))
     }
     var members: [(String, JSON)] = [
       ("results", .array(rows)), ("points", .array(points)), ("stages", .array(stages(models))),
     ]
+    guard plan.mixers.count == 1 else { return members + [("panels", .array(panels(byMixer: points)))] }
     var fits: [JSON] = []
     var panels: [JSON] = []
     for (quantity, published) in [("forget", Self.publishedForget), ("recall", Self.publishedRecall)] {
@@ -47,6 +50,37 @@ extension CapacityMeasurement {
     members.append(("fits", .array(fits)))
     members.append(("panels", .array(panels)))
     return members
+  }
+
+  /// What tells mixers apart: which it is, and where pairs were asked for, the most of them that came back at once.
+  private func comparison(_ model: JSON, _ mixer: String, _ floats: Int) -> [(String, JSON)] {
+    var members: [(String, JSON)] = [("mixer", .string(mixer)), ("parameters", model["parameters"] ?? .null)]
+    if let rows = model["pair_rows"]?.array {
+      let most = rows.compactMap { $0["recalled"]?.double }.max() ?? 0
+      members += [("pair_rows", .array(rows)), ("pairs", JSON(most)), ("pairs_a_thousand_floats", JSON(1000 * most / Double(floats)))]
+    }
+    return members
+  }
+
+  /// What each mixer forgets, recalls and pairs at each size.
+  private func panels(byMixer points: [JSON]) -> [JSON] {
+    let quantities = [
+      ("forget", "training length from which it forgets", "length, bytes"), ("recall", "longest length recalled", "length, bytes"),
+      ("pairs", "pairs recalled at once", "pairs"),
+    ]
+    return quantities.compactMap { quantity, title, vertical in
+      let series = plan.mixers.compactMap { mixer -> (String, [JSON])? in
+        let own = points.filter { $0["mixer"]?.string == mixer }.compactMap { point -> (Double, Double)? in
+          guard let floats = point["state_floats"]?.double, let value = point[quantity]?.double, value > 0 else { return nil }
+          return (floats / 1e6, value)
+        }
+        return own.isEmpty ? nil : (mixer, own.sorted { $0 < $1 }.map { ReportPanel.point($0.0, $0.1) })
+      }
+      if series.isEmpty { return nil }
+      return ReportPanel(
+        title: title, horizontal: "state, millions of floats", vertical: vertical, isLogarithmic: (false, true), series: series
+      ).json
+    }
   }
 
   /// The published fits (arXiv 2410.07145), in tokens; state in millions of floats.

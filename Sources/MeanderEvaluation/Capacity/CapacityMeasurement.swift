@@ -1,6 +1,7 @@
 import Meander
 import MeanderErrors
 import MeanderFiles
+import MeanderModels
 import MeanderTasks
 import MeanderTraining
 
@@ -20,6 +21,7 @@ package struct CapacityMeasurement: Measurement {
   package let heldOutName: String
   /// Where models and checkpoints are kept.
   package let work: String
+  private let models: [CapacityModel]
 
   package init(plan: CapacityPlan, text: [String], heldOut: TextFiller, heldOutName: String, work: String) throws {
     guard plan.streams * plan.longest <= heldOut.byteCount else {
@@ -27,6 +29,18 @@ package struct CapacityMeasurement: Measurement {
         .badRequest,
         "\(plan.streams) streams of \(plan.longest) bytes are more than the \(heldOut.byteCount) bytes held out",
         at: heldOutName, remedy: "Give more held-out text.")
+    }
+    let longest = plan.trained.max() ?? 0
+    guard (plan.pairs.max() ?? 1) * 4 <= longest, plan.pairs.allSatisfy({ (1...127).contains($0) }) else {
+      throw MeanderError(
+        .badRequest, "pairs must be 1 to 127, and four times as many bytes fit into the longest training length",
+        remedy: "Ask for fewer pairs, or train over longer lengths.")
+    }
+    models = try plan.mixers.flatMap { mixer in
+      try plan.sizes.flatMap { size in
+        let model = try size.model(mixer)
+        return (1...max(1, plan.seeds)).map { CapacityModel(mixer: mixer, size: size, model: model, seed: $0) }
+      }
     }
     self.plan = plan
     self.text = text
@@ -43,46 +57,46 @@ package struct CapacityMeasurement: Measurement {
       ("tokens_by_length", .array(plan.trained.indices.map { JSON(plan.tokens(at: $0)) })), ("longest", JSON(plan.longest)),
       ("streams", JSON(plan.streams)),
       ("keys_a_length", JSON(plan.samples)), ("length_unit", .string("bytes")),
-    ]
-  }
-
-  private var models: [(size: CapacityPlan.Size, seed: Int)] {
-    plan.sizes.flatMap { size in (1...max(1, plan.seeds)).map { (size, $0) } }
+    ] + (plan.pairs.isEmpty ? [] : [("pairs", .array(plan.pairs.map { JSON($0) }))])
   }
 
   package var units: [MeasurementUnit] {
-    models.map { MeasurementUnit("\($0.size.name)/\($0.seed)", bytes: plan.allTokens) }
+    models.map { MeasurementUnit("\($0.name)/\($0.seed)", bytes: plan.allTokens) }
   }
 
   package func measure(_ unit: Int, on stream: LabStream) async throws -> JSON {
-    let (size, seed) = models[unit]
+    let model = models[unit]
     let clock = ContinuousClock()
     let start = clock.now
     var stages: [JSON] = []
     var recall: (length: Int, rows: [JSON]) = (0, [])
+    var pairs: [JSON] = []
     var before: String?
     let engine = try Engine(threads: 1)
     for (index, length) in plan.trained.enumerated() {
-      let folder = "\(work)/\(size.name)-\(seed)/\(length)"
+      let folder = "\(work)/\(model.name)-\(model.seed)/\(length)"
       if FileStatus("\(folder)/model.safetensors") == nil {
         let recipe = plan.recipe(
-          size, length: index, seed: seed + Int(clamping: stream.seed), text: text, start: before, output: folder)
+          model.model, length: index, seed: model.seed + Int(clamping: stream.seed), text: text, start: before,
+          output: folder)
         try await LabTraining.run(Recipe(recipe, path: "recipe.json"), meter: stream.meter)
       }
       before = folder
-      let model = try await Model.load(folder, engine: engine)
-      let own = LabStream(LabSubject([model]), seed: stream.seed)
+      let own = LabStream(LabSubject([try await Model.load(folder, engine: engine)]), seed: stream.seed)
       let loss = try await loss(own)
       stages.append(Self.stage(loss, trained: length))
-      if length == plan.trained.last { recall = try await self.recall(own) }
+      if length == plan.trained.last { (recall, pairs) = (try await self.recall(own), try await self.pairs(own)) }
     }
     let elapsed = clock.now - start
-    return JSON([
-      ("state_floats", JSON(size.stateFloats)), ("seed", JSON(seed)), ("stages", .array(stages)),
+    var members: [(String, JSON)] = [
+      ("state_floats", JSON(model.model.stateFloats)), ("seed", JSON(model.seed)), ("stages", .array(stages)),
       ("recall", JSON(recall.length)),
       ("recall_is_censored", .bool(recall.length == plan.recallLengths.last)), ("recall_rows", .array(recall.rows)),
-      ("seconds", JSON(Double(elapsed.components.seconds))),
-    ])
+      ("seconds", JSON(Double(elapsed.components.seconds))), ("mixer", .string(model.mixer)),
+      ("parameters", JSON(model.model.parameters)),
+    ]
+    if !plan.pairs.isEmpty { members.append(("pair_rows", .array(pairs))) }
+    return JSON(members)
   }
 
   /// Streams of held-out text to the longest position.
@@ -129,4 +143,31 @@ package struct CapacityMeasurement: Measurement {
     }
     return (reached, rows)
   }
+}
+
+extension CapacityMeasurement {
+  /// Associative recall of each number of pairs: how many values came back, of pairs that stand as densely as they can.
+  private func pairs(_ stream: LabStream) async throws -> [JSON] {
+    var rows: [JSON] = []
+    for count in plan.pairs {
+      let measurement = RecallMeasurement(
+        series: [RecallSeries("mqar", AssociativeRecall(pairs: count...count), rule: .exact)], lengths: [4 * count],
+        samples: plan.samples, depths: .uniform, filler: heldOut)
+      var outcomes: [JSON] = []
+      for unit in 0..<plan.samples { outcomes.append(try await measurement.measure(unit, on: stream)) }
+      let row = JSON(measurement.report(outcomes))["results"]?.array?.first ?? .null
+      rows.append(JSON([("pairs", JSON(count)), ("recalled", JSON((row["accuracy"]?.double ?? 0) * Double(count)))]))
+    }
+    return rows
+  }
+}
+
+/// A model to be trained and measured.
+private struct CapacityModel: Sendable {
+  let mixer: String
+  let size: CapacityPlan.Size
+  let model: SizedModel
+  let seed: Int
+
+  var name: String { mixer == "mamba2" ? size.name : "\(mixer)-\(size.name)" }
 }

@@ -1,4 +1,5 @@
 import MeanderFiles
+import MeanderModels
 import MeanderTasks
 
 /// What `lab capacity` trains and measures: models of growing state at one width, each over longer and longer training
@@ -26,6 +27,12 @@ package struct CapacityPlan: Sendable {
     }
 
     package var name: String { "d\(width)-L\(layers)-N\(state)" }
+
+    /// The model of another mixer whose state has at most as many numbers, and of Mamba-2 itself the one of this size.
+    package func model(_ mixer: String) throws -> SizedModel {
+      try Registry.model(
+        mixer, StateShape(width: width, layers: layers, headWidth: headWidth, stateSize: state), stateFloats: stateFloats)
+    }
   }
 
   package var sizes: [Size]
@@ -45,6 +52,10 @@ package struct CapacityPlan: Sendable {
   package var recallLengths: [Int]
   /// Whether the points are meant to be fitted.
   package var fits: Bool
+  /// The mixers to be compared, each at every size: at the state of a Mamba-2 of that size.
+  package var mixers = ["mamba2"]
+  /// Numbers of pairs that associative recall is taught up to and asked for; none leaves it out.
+  package var pairs: [Int] = []
 
   /// A smoke run: three states, one seed, few tokens. It fits nothing.
   package static let quick = CapacityPlan(
@@ -84,20 +95,16 @@ package struct CapacityPlan: Sendable {
 
   /// The recipe of one training: text and pass keys in real text, never powered, from scratch or from the model in
   /// `start`, at the training length at `index` of `trained`.
-  func recipe(_ size: Size, length index: Int, seed: Int, text: [String], start: String?, output: String) -> JSON {
+  func recipe(_ model: SizedModel, length index: Int, seed: Int, text: [String], start: String?, output: String) -> JSON {
     let length = trained[index]
-    let inner = 2 * size.width
-    let model = JSON([
-      ("model_type", .string("mamba2")), ("architectures", JSON(["Mamba2ForCausalLM"])), ("vocab_size", JSON(256)),
-      ("hidden_size", JSON(size.width)), ("num_hidden_layers", JSON(size.layers)), ("state_size", JSON(size.state)),
-      ("num_heads", JSON(inner / size.headWidth)), ("head_dim", JSON(size.headWidth)), ("expand", JSON(2)),
-      ("n_groups", JSON(1)),
-      ("conv_kernel", JSON(4)), ("chunk_size", JSON(64)), ("layer_norm_epsilon", JSON(1e-5)),
-      ("use_bias", .bool(false)),
-      ("use_conv_bias", .bool(true)), ("hidden_act", .string("silu")), ("rms_norm", .bool(true)),
-      ("residual_in_fp32", .bool(true)),
-      ("tie_word_embeddings", .bool(true)), ("meander", JSON([("purposes", JSON(["language", "recall"]))])),
-    ])
+    let model = JSON(model.configuration + [("meander", JSON([("purposes", JSON(["language", "recall"]))]))])
+    // Pairs take their part of the text's.
+    let pairing = pairs.max().map { most in
+      JSON([
+        ("source", .string("task")), ("share", JSON(0.3)), ("task", .string("mqar")),
+        ("options", JSON([("pairs", .array([JSON(1), JSON(most)]))])), ("length", .array([JSON(0), JSON(length / 4)])),
+      ])
+    }
     let key = JSON([
       ("source", .string("task")), ("share", JSON(0.3)), ("task", .string("passkey")),
       ("options", JSON([("wordings", JSON(["landmark"])), ("trailing_space", JSON(0)), ("opening", JSON(0))])),
@@ -105,11 +112,11 @@ package struct CapacityPlan: Sendable {
       ("fillers", .array([JSON([("kind", .string("text")), ("paths", JSON(text))])])),
     ])
     let running = JSON([
-      ("source", .string("text")), ("share", JSON(0.7)), ("carry", .string("none")), ("paths", JSON(text)),
+      ("source", .string("text")), ("share", JSON(pairing == nil ? 0.7 : 0.4)), ("carry", .string("none")), ("paths", JSON(text)),
     ])
     let steps = max(1, tokens(at: index) / (batch * length))
     return JSON([
-      start.map { ("start", .string($0)) } ?? ("model", model), ("data", .array([running, key])),
+      start.map { ("start", .string($0)) } ?? ("model", model), ("data", .array([running, key] + (pairing.map { [$0] } ?? []))),
       ("batch", JSON(batch)),
       ("length", JSON(length)), ("steps", JSON(steps)), ("seed", JSON(seed)),
       (
