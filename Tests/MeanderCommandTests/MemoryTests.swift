@@ -20,6 +20,27 @@ import Testing
     #expect(long - short < (isLong ? 4 : 1) * 1_048_576)
   }
 
+  /// Every hybrid, whose attention keeps its first tokens and a ring of the last ones: `Benchmarks/memory` goes on to a million.
+  @Test(arguments: [
+    "bamba", "falcon-h1", "granite-hybrid-dense", "granite-moe-hybrid", "jamba", "kimi-linear", "lfm2", "minimax", "nemotron-h",
+    "nemotron-h-moe", "olmo-hybrid", "qwen3-next", "qwen3.5-text", "recurrent-gemma", "zamba2",
+  ])
+  func ofAHybridIsConstant(_ fixture: String) throws {
+    let scratch = try Scratch()
+    func peak(_ tokens: Int) throws -> Double {
+      let arguments = [
+        "bench", "-m", Fixture.path(fixture), "--first-tokens", "2", "--last-tokens", "64", "--depth", "\(tokens)",
+        "--prompt-tokens", "1", "-n", "0", "-r", "1", "-t", "1", "--json",
+      ]
+      let result = try Command.run(arguments, in: scratch)
+      #expect(result.status == 0, "\(result.errors)")
+      let rows = try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [[String: Any]]
+      return try #require(rows?.first?["peak_rss_bytes"] as? Double)
+    }
+    let (short, long) = (try peak(600), try peak(6000))
+    #expect(long - short < 524_288, "\(long - short) bytes more for ten times the tokens")
+  }
+
   /// Packed weights, a state, and 64 MiB at most, while loading too: the file's pages are no second copy of them.
   @Test func isTheWeightsAndLittleMore() throws {
     let scratch = try Scratch()

@@ -45,7 +45,11 @@ struct BenchCommand: AsyncParsableCommand {
     var base: Session?
     if depth > 0 {
       let warmed = try Session(model)
-      try await warmed.feed(ids: tokens(depth, step: 7919, model))
+      // In parts, so that what is to be read takes no memory that grows with it.
+      for start in stride(from: 0, to: depth, by: 4096) {
+        if Signals.interruptCount > 0 { throw Interrupted() }
+        try await warmed.feed(ids: tokens(min(4096, depth - start), from: start, step: 7919, model))
+      }
       base = warmed
     }
     var results: [BenchResult] = []
@@ -71,8 +75,8 @@ struct BenchCommand: AsyncParsableCommand {
   }
 
   /// Token i is i · step mod V, so that another engine can be given the same work.
-  private func tokens(_ count: Int, step: Int, _ model: Model) -> [Int32] {
-    (0..<count).map { Int32($0 * step % model.vocabularyCount) }
+  private func tokens(_ count: Int, from start: Int = 0, step: Int, _ model: Model) -> [Int32] {
+    (start..<start + count).map { Int32($0 * step % model.vocabularyCount) }
   }
 
   private func measure(
@@ -86,7 +90,7 @@ struct BenchCommand: AsyncParsableCommand {
       let elapsed = try await clock.measure { try await body(session) }
       if repetition > 0 { speeds.append(Double(count) / elapsed.seconds) }
     }
-    return BenchResult(test: test, depth: depth, speeds: speeds, residentBytes: ProcessMemory.resident)
+    return BenchResult(test: test, depth: depth, speeds: speeds, residentBytes: ProcessMemory.resident, peakBytes: ProcessMemory.peak)
   }
 
   private func write(_ results: [BenchResult], _ model: Model) throws {
@@ -112,7 +116,7 @@ struct BenchResult {
   let test: String
   let depth: Int
   let speeds: [Double]
-  let residentBytes: Int
+  let residentBytes, peakBytes: Int
 
   var mean: Double { speeds.reduce(0, +) / Double(speeds.count) }
 
@@ -145,6 +149,7 @@ struct BenchResult {
     row.field("depth", depth)
     row.field("threads", model.engine.threads)
     row.field("rss_bytes", residentBytes)
+    row.field("peak_rss_bytes", peakBytes)
     row.field("model", model.name)
     row.field("compute", model.compute.rawValue)
     row.field("instructions", model.engine.instructions)
