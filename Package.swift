@@ -35,6 +35,7 @@ let package = Package(
     .library(name: "MeanderText", targets: ["MeanderText"]),
     .library(name: "MeanderTraining", targets: ["MeanderTraining"]),
     .executable(name: "meander", targets: ["MeanderCommand"]),
+    .library(name: "MeanderModelNeedles", targets: ["MeanderModelNeedles"]),
     .library(name: "MeanderModelPasskey", targets: ["MeanderModelPasskey"]),
     .library(name: "MeanderModelReader", targets: ["MeanderModelReader"]),
     .library(name: "MeanderModelTiny", targets: ["MeanderModelTiny"]),
@@ -57,6 +58,7 @@ let package = Package(
     .target(name: "MeanderKernels", dependencies: ["CMeanderKernels", "MeanderErrors"], swiftSettings: settings),
     .target(name: "MeanderFiles", dependencies: ["CMeanderCatalog", "CMeanderKernels", "MeanderErrors", system], swiftSettings: settings),
     .target(name: "MeanderText", dependencies: ["MeanderErrors", "MeanderFiles"], swiftSettings: settings),
+    shippedModel("needles", files: ["README.md", "config.json", "log.jsonl.gz", "model.safetensors", "tokenizer.json"]),
     shippedModel("passkey", files: ["config.json", "model.safetensors"]),
     shippedModel("reader", files: ["README.md", "config.json", "log.jsonl.gz", "model.safetensors", "tokenizer.json"]),
     shippedModel("tiny", files: ["README.md", "config.json", "log.jsonl.gz", "model.safetensors"]),
@@ -79,7 +81,7 @@ let package = Package(
     .executableTarget(
       name: "MeanderCommand",
       dependencies: [
-        "Meander", "MeanderErrors", "MeanderEvaluation", "MeanderFiles", "MeanderKernels", "MeanderModelPasskey",
+        "Meander", "MeanderErrors", "MeanderEvaluation", "MeanderFiles", "MeanderKernels", "MeanderModelNeedles", "MeanderModelPasskey",
         "MeanderModelReader", "MeanderModels", "MeanderTasks", "MeanderText", "MeanderTraining", argumentParser, system,
         .target(name: "MeanderLongConvolution", condition: .when(traits: ["FFTW"])),
       ],
@@ -108,7 +110,7 @@ let package = Package(
       ["Meander", "MeanderErrors", "MeanderFiles", "MeanderKernels", "MeanderLongConvolution", "MeanderModels"]),
     tests(
       "MeanderEvaluationTests",
-      ["Meander", "MeanderErrors", "MeanderEvaluation", "MeanderFiles", "MeanderModels", "MeanderTasks", "MeanderModelPasskey", "MeanderModelReader"]),
+      ["Meander", "MeanderErrors", "MeanderEvaluation", "MeanderFiles", "MeanderModels", "MeanderTasks", "MeanderModelNeedles", "MeanderModelPasskey", "MeanderModelReader"]),
     tests("MeanderCommandTests", ["MeanderCommand", "MeanderErrors", "MeanderFiles", "MeanderTasks"], exclude: ["Help"]),
     tests("StructureTests", []),
     tests(

@@ -105,7 +105,7 @@ struct GaugeRegions: Sendable {
   let retentions: StateRegion
 
   init(in layout: inout StateLayout, layer: Int, heads: Int) {
-    norms = layout.append("layers.\(layer).trained_norm", .f32, [heads])
-    retentions = layout.append("layers.\(layer).trained_retention", .f64, [heads])
+    norms = layout.append("layers.\(layer).trained_norm", .f32, [heads], role: .record)
+    retentions = layout.append("layers.\(layer).trained_retention", .f64, [heads], role: .record)
   }
 }

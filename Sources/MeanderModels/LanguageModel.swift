@@ -111,7 +111,7 @@ package final class LanguageModel: Sendable {
     gaugeRegions = index.steps.enumerated().map { layer, steps in
       GaugeRegions(in: &layout, layer: layer, heads: steps.reduce(0) { $0 + blocks.steps[$1].mixer.gaugedHeads })
     }
-    hidden = layout.append("hidden", .f32, [shape.width])
+    hidden = layout.append("hidden", .f32, [shape.width], role: .record)
     self.layout = layout
     plain = nil
     self.compute = compute

@@ -19,7 +19,9 @@ package struct StateRegion: Sendable, Hashable {
     case recurrence
     /// What fp32 could not hold of such a sum.
     case rest
-    /// Anything else: windows and caches, gathered decays, what the gauge remembers.
+    /// No memory of the stream's content: the last row that was computed, and what the gauge compares with.
+    case record
+    /// Anything else: windows and caches, gathered decays.
     case other
   }
 

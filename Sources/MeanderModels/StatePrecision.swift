@@ -22,7 +22,7 @@ extension LanguageModel {
       case .recurrence: kernels.roundToBF16(state.matrix(region))
       // It would hold what rounding took away.
       case .rest: state.matrix(region).fill(0)
-      case .other: break
+      case .record, .other: break
       }
     }
   }

@@ -50,7 +50,7 @@ extension StateLayout {
     regions.reduce(0) { sum, region in
       let part = region.name.split(separator: ".").last.map(String.init) ?? ""
       let isCache = ["keys", "values", "far_keys"].contains { part.hasPrefix($0) }
-      if region.type != .f32 || isCache || part.hasSuffix("rest") { return sum }
+      if region.type != .f32 || region.role == .record || isCache || part.hasSuffix("rest") { return sum }
       guard part == "conv", let width = region.shape.first else { return sum + region.count }
       return sum + region.count / width * (width - 1)
     }

@@ -3,6 +3,7 @@ import Meander
 import MeanderErrors
 import MeanderEvaluation
 import MeanderFiles
+import MeanderModelNeedles
 import MeanderTasks
 import MeanderTestSupport
 import Testing
@@ -54,6 +55,17 @@ import Testing
     #expect(try TaskMeasurement.series(task: "mqar", options: #"{"pairs": 8}"#).rule == .exact)
     #expect(throws: MeanderError.self) { try TaskMeasurement.series(task: "mqar", options: #"{"pears": 8}"#) }
     #expect(throws: MeanderError.self) { try TaskMeasurement.series(["induction", "nothing"]) }
+  }
+
+  /// Four names with their numbers in a licence of 11 KB, and a question for one of them.
+  @Test func needlesGivesNamedNumbersBack() async throws {
+    let licence = #filePath.split(separator: "/").dropLast(3).reduce("") { "\($0)/\($1)" } + "/LICENSE"
+    let series = try TaskMeasurement.series(task: "needles", options: #"{"statements": "fixed"}"#)
+    let measurement = TaskMeasurement(
+      [series], lengths: [8192], samples: 20, filler: try TextFiller([licence]), fillerName: "LICENSE")
+    let subject = try await subject("needles", streams: 2)
+    let report = try await MeasurementRun(measurement, subject, seed: 1, folder: folder("needles")).run().report
+    #expect(row(report, series.name, 8192)?["hits"]?.integer ?? 0 >= 18)
   }
 
   @Test func remembranceIsTheDistanceOfPredictions() async throws {
