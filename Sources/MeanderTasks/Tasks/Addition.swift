@@ -26,7 +26,7 @@ package struct Addition: RecallTask {
     self.init(digits: try options.range("digits", 8...8, in: 1...1 << 14), style: Style(rawValue: style) ?? .plain)
   }
 
-  package var filler: (any Filler)? { RepeatedFiller([UInt8(ascii: ".")]) }
+  package var filler: (any Filler)? { Letters.filler }
 
   package func example(filler: Int, depth: Double?, using generator: inout TaskGenerator) -> Example {
     let count = generator.integer(in: digits)

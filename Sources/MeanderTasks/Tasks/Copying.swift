@@ -1,25 +1,17 @@
 import MeanderFiles
 
-/// A string of letters, to be said again (Kazemnejad and others 2023 take it for the simplest test of length generalization).
+/// A string of letters, to be said again (Kazemnejad and others 2023 take it for the simplest test of length
+/// generalization).
 package struct Copying: RecallTask {
   package static let name = "copying"
 
-  /// How many letters there are.
-  package var count: ClosedRange<Int>
+  private let letters: Letters
 
-  package init(count: ClosedRange<Int> = 16...16) { self.count = count }
+  package init(_ options: inout Configuration) throws { letters = try Letters(&options) }
 
-  package init(_ options: inout Configuration) throws {
-    self.init(count: try options.range("count", 16...16, in: 1...1 << 16))
-  }
-
-  package var filler: (any Filler)? { RepeatedFiller([UInt8(ascii: ".")]) }
+  package var filler: (any Filler)? { Letters.filler }
 
   package func example(filler: Int, depth: Double?, using generator: inout TaskGenerator) -> Example {
-    let letters = (0..<generator.integer(in: count)).map { _ in UInt8(ascii: "a") + UInt8(generator.below(26)) }
-    var example = Example([.filler(filler), .text(letters)])
-    example.append(text: "|")
-    example.append(.answer(letters))
-    return example
+    letters.example(filler: filler, using: &generator) { $0 }
   }
 }
