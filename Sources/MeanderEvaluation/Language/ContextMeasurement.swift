@@ -135,6 +135,19 @@ package struct ContextMeasurement: Measurement {
     return bits / Double(bytes)
   }
 
+  /// The mean of the paired differences of two readings over the mean of the second; nil where no window has both.
+  func difference(_ first: [JSON?], _ firstContext: Int, _ second: [JSON?], _ secondContext: Int) -> MeanInterval? {
+    let pairs = (0..<windows).compactMap { window -> (Double, Double)? in
+      guard let a = bitsPerByte(first, firstContext, window), let b = bitsPerByte(second, secondContext, window) else {
+        return nil
+      }
+      return (a, b)
+    }
+    let base = pairs.reduce(0) { $0 + $1.1 } / Double(max(1, pairs.count))
+    guard base > 0 else { return nil }
+    return MeanInterval(pairs.map { ($0.0 - $0.1) / base })
+  }
+
   package func report(_ outcomes: [JSON?]) -> [(String, JSON)] {
     func value(_ context: Int, _ window: Int) -> Double? { bitsPerByte(outcomes, context, window) }
     var relative: [JSON] = []
@@ -149,13 +162,7 @@ package struct ContextMeasurement: Measurement {
       ]
       let tokens = (0..<windows).compactMap { found(outcomes, context, $0)?["past_tokens"]?.integer }
       if let fewest = tokens.min() { row.append(("past_tokens", JSON(fewest))) }
-      let pairs = (0..<windows).compactMap { window in
-        value(context, window).flatMap { here in value(baseline, window).map { (here, $0) } }
-      }
-      let base = pairs.reduce(0) { $0 + $1.1 } / Double(max(1, pairs.count))
-      if !pairs.isEmpty, base > 0 {
-        // The mean of the differences over the mean of what they are compared with.
-        let change = MeanInterval(pairs.map { ($0.0 - $0.1) / base })
+      if let change = difference(outcomes, context, outcomes, baseline) {
         row += [
           ("change", JSON(change.mean)), ("change_low", JSON(change.interval.lowerBound)),
           ("change_high", JSON(change.interval.upperBound)),

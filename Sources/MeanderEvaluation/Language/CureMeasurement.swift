@@ -108,21 +108,6 @@ package struct CureMeasurement: Measurement {
     ]
   }
 
-  /// The paired difference of two readings over the mean of the second; nil where no window has both.
-  private func difference(
-    _ first: [JSON?], _ firstContext: Int, _ second: [JSON?], _ secondContext: Int
-  ) -> MeanInterval? {
-    let pairs = (0..<context.windows).compactMap { window -> (Double, Double)? in
-      guard let a = context.bitsPerByte(first, firstContext, window),
-        let b = context.bitsPerByte(second, secondContext, window)
-      else { return nil }
-      return (a, b)
-    }
-    let base = pairs.reduce(0) { $0 + $1.1 } / Double(max(1, pairs.count))
-    guard base > 0 else { return nil }
-    return MeanInterval(pairs.map { ($0.0 - $0.1) / base })
-  }
-
   private static func entries(_ name: String, _ difference: MeanInterval?) -> [(String, JSON)] {
     guard let difference else { return [] }
     return [
@@ -141,9 +126,9 @@ package struct CureMeasurement: Measurement {
         ("series", .string(name)), ("length", JSON(length)), ("samples", JSON(values.count)),
         ("bits_per_byte", JSON(mean.mean)), ("low", JSON(max(0, mean.interval.lowerBound))),
         ("high", JSON(mean.interval.upperBound)),
-      ] + Self.entries("change", difference(own, length, own, trained))
-        + Self.entries("against_begun_anew", difference(own, length, losses[1], length))
-        + Self.entries("against_last_alone", difference(own, length, losses[0], trained)))
+      ] + Self.entries("change", context.difference(own, length, own, trained))
+        + Self.entries("against_begun_anew", context.difference(own, length, losses[1], length))
+        + Self.entries("against_last_alone", context.difference(own, length, losses[0], trained)))
   }
 
   /// What a variant does at the longest context, and what it costs within the trained length.
@@ -152,12 +137,12 @@ package struct CureMeasurement: Measurement {
   private func verdict(_ name: String, _ own: [JSON?], against losses: [[JSON?]]) -> JSON? {
     guard let longest = context.contexts.last else { return nil }
     let trained = context.baseline
-    let anew = difference(own, longest, losses[1], longest)
-    let last = difference(own, longest, losses[0], trained)
-    guard let holds = difference(own, longest, own, trained), let anew, let last else { return nil }
+    let anew = context.difference(own, longest, losses[1], longest)
+    let last = context.difference(own, longest, losses[0], trained)
+    guard let holds = context.difference(own, longest, own, trained), let anew, let last else { return nil }
     return JSON(
       [("series", .string(name)), ("length", JSON(longest))]
-        + Self.entries("cost_when_short", difference(own, trained, losses[0], trained))
+        + Self.entries("cost_when_short", context.difference(own, trained, losses[0], trained))
         + Self.entries("change", holds) + Self.entries("against_begun_anew", anew)
         + Self.entries("against_last_alone", last)
         + [("beats_both", .bool(anew.interval.upperBound < 0 && last.interval.upperBound < 0))])
