@@ -34,6 +34,8 @@ package struct RotaryScaling: Sendable {
     case yarn
     /// Likewise, by wave lengths (Llama 3).
     case llama3
+    /// Each pair's frequency divided by a number of its own: what GGUF files hold in the place of a rule.
+    case divided
   }
 
   package var kind = Kind.none
@@ -47,6 +49,8 @@ package struct RotaryScaling: Sendable {
   package var attentionFactor: Double?
   package var lowFactor = 1.0
   package var highFactor = 4.0
+  /// Of each pair, where the kind is `divided`.
+  package var divisors: [Double] = []
 
   package init() {}
 
@@ -72,8 +76,19 @@ package struct RotaryScaling: Sendable {
         let share = (originalLength / length - lowFactor) / (highFactor - lowFactor)
         return (1 - share) * frequency / factor + share * frequency
       }
+    case .divided: frequencies = plain.enumerated().map { $1 / ($0 < divisors.count ? divisors[$0] : 1) }
     }
     return Rotary(turns: frequencies.map { $0 / (2 * Double.pi) }, magnitude: Float(magnitude))
+  }
+
+  /// Whether it comes down to a divisor for each pair, and no magnitude beside.
+  var isDivided: Bool { [.llama3, .divided].contains(kind) && (attentionFactor ?? 1) == 1 }
+
+  /// What the frequencies of `width` places' pairs are divided by, against those of the base alone.
+  package func divisors(width: Int) -> [Double] {
+    var plain = self
+    plain.kind = .none
+    return zip(plain.rotary(width: width).turns, rotary(width: width).turns).map { $0 / $1 }
   }
 
   private func yarn(_ plain: [Double], width: Int) -> [Double] {
@@ -114,7 +129,8 @@ extension RotaryScaling {
       scaling.kind = kind
       scaling.base = try inner.float("rope_theta", scaling.base, in: 1...1e12)
       share = try inner.float("partial_rotary_factor", share, in: 0...1)
-      scaling.factor = try inner.float("factor", kind == .none ? 1 : nil, in: 1...1e6)
+      scaling.factor = try inner.float("factor", kind == .none || kind == .divided ? 1 : nil, in: 1...1e6)
+      scaling.divisors = try inner.floats("divisors", kind == .divided ? nil : [], in: 1e-6...1e6)
       scaling.originalLength = try inner.float("original_max_position_embeddings", scaling.originalLength, in: 1...1e12)
       scaling.betaFast = try inner.float("beta_fast", 32, in: 1e-6...1e6)
       scaling.betaSlow = try inner.float("beta_slow", 1, in: 1e-6...1e6)

@@ -50,6 +50,9 @@ package struct Transformer: Sendable {
     attention = AttentionMixer.Sizes(width: width, heads: heads, keyHeads: keyHeads, headWidth: headWidth)
     let (scaling, share) = try RotaryScaling.read(&configuration, length: positions)
     let turned = Int(Double(headWidth) * share) / 2 * 2
+    guard scaling.kind != .divided || scaling.divisors.count == turned / 2 else {
+      throw configuration.failure("rope_scaling", "holds \(scaling.divisors.count) divisors, and \(turned / 2) pairs of a head turn")
+    }
     rotary = "none"
     let inner = try configuration.integer("intermediate_size", defaults.inner, in: 1...1 << 22)
     feedForward = FeedForwardMixer.Sizes(width: width, inner: inner, activation: try configuration.activation("hidden_act"))

@@ -21,7 +21,8 @@ from safetensors.numpy import load_file, save_file
 
 FIXTURES = pathlib.Path(__file__).resolve().parents[1] / "Fixtures"
 NAMES = ["mamba2-tied", "mamba1", "falcon-mamba", "rwkv6", "rwkv7-bf16-head64", "jamba", "falcon-h1", "granite-moe-hybrid",
-         "granite-hybrid-dense", "lfm2", "nemotron-h", "nemotron-h-moe", "qwen3-next", "llama-gqa", "qwen2-bias", "qwen3-qknorm"]
+         "granite-hybrid-dense", "lfm2", "nemotron-h", "nemotron-h-moe", "qwen3-next", "llama-gqa", "qwen2-bias", "qwen3-qknorm",
+         "llama-rope-scaled-f16-sharded"]
 BOUND = 5e-6
 
 

@@ -3,19 +3,28 @@ import MeanderFiles
 
 extension GGUFArchitecture {
   /// Llama, and Mistral, whose files call themselves so.
-  static let llama = GGUFArchitecture(
-    "llama", tensors: transformer(query: .queries, key: .keys),
-    settings: { architecture in
-      guard let model = architecture as? any TransformerArchitecture, architecture is Llama || architecture is Mistral else {
-        return nil
-      }
-      return try model.transformer.ggufSettings()
+  static let llama: GGUFArchitecture = {
+    @Sendable func model(_ architecture: any Architecture) -> Transformer? {
+      architecture is Llama || architecture is Mistral ? (architecture as? any TransformerArchitecture)?.transformer : nil
     }
-  ) { settings in
-    try transformer(&settings, "llama") + [
-      ("attention_bias", .bool(settings.has("blk.0.attn_q.bias"))), ("mlp_bias", .bool(settings.has("blk.0.ffn_up.bias"))),
-    ]
-  }
+    var names = GGUFArchitecture(
+      "llama", tensors: transformer(query: .queries, key: .keys),
+      settings: { try model($0)?.ggufSettings(holdsDivisors: true) }
+    ) { settings in
+      try transformer(&settings, "llama", holdsDivisors: true) + [
+        ("attention_bias", .bool(settings.has("blk.0.attn_q.bias"))), ("mlp_bias", .bool(settings.has("blk.0.ffn_up.bias"))),
+      ]
+    }
+    names.told = [divisors]
+    names.constants = { architecture in
+      guard let model = model(architecture), model.scaling.isDivided, let rotary = model.attention.positions.rotary else { return [] }
+      return [(divisors, model.scaling.divisors(width: rotary.width).map { Float($0) })]
+    }
+    return names
+  }()
+
+  /// What the frequencies of rotary pairs are divided by: the rule of Llama 3, worked out when the file was written.
+  private static let divisors = "rope_freqs.weight"
 
   static let qwen2 = GGUFArchitecture(
     "qwen2", tensors: transformer(), settings: { try ($0 as? Qwen2)?.transformer.ggufSettings() }
@@ -44,7 +53,9 @@ extension GGUFArchitecture {
   }
 
   /// What their configurations share.
-  private static func transformer(_ settings: inout GGUFSettings, _ type: String) throws -> [(String, JSON)] {
+  private static func transformer(
+    _ settings: inout GGUFSettings, _ type: String, holdsDivisors: Bool = false
+  ) throws -> [(String, JSON)] {
     try settings.require("expert_count", 0)
     settings.ignore(["vocab_size", "expert_used_count"])
     let attention = try GGUFAttention(&settings)
@@ -53,7 +64,17 @@ extension GGUFArchitecture {
       try [
         ("model_type", .string(type)), ("intermediate_size", JSON(try settings.integer("feed_forward_length"))),
       ] + attention.members(&settings)
-    if let scaling = try scaling(&settings) { members.append(("rope_scaling", scaling)) }
+    var scaling = try scaling(&settings)
+    if holdsDivisors, let entry = settings.tensors[divisors] {
+      let pairs = attention.headWidth / 2
+      guard scaling == nil, entry.count == pairs, let numbers = try settings.numbers(divisors) else {
+        throw settings.unsupported("rope.scaling.type", "stands beside a tensor \(divisors) of \(entry.count) numbers for \(pairs) pairs")
+      }
+      scaling = JSON([
+        ("rope_type", .string(RotaryScaling.Kind.divided.rawValue)), ("divisors", .array(numbers.map { JSON(Double($0)) })),
+      ])
+    }
+    if let scaling { members.append(("rope_scaling", scaling)) }
     return members
   }
 
@@ -137,8 +158,12 @@ struct GGUFAttention {
 extension Transformer {
   /// What files say of a transformer. Throws `.unsupported` for what they have no word for.
   ///
-  /// - Parameter attends: of a hybrid, whether each layer does.
-  func ggufSettings(attends: [Bool]? = nil, feedForward: Int? = nil) throws -> GGUFArchitecture.Settings {
+  /// - Parameters:
+  ///   - attends: of a hybrid, whether each layer does.
+  ///   - holdsDivisors: whether files of its architecture can hold what the frequencies of rotary pairs are divided by.
+  func ggufSettings(
+    attends: [Bool]? = nil, feedForward: Int? = nil, holdsDivisors: Bool = false
+  ) throws -> GGUFArchitecture.Settings {
     func refuse(_ what: String) -> MeanderError {
       MeanderError(.unsupported, "\(what), of which GGUF files of its architecture do not tell", at: "the model")
     }
@@ -159,6 +184,7 @@ extension Transformer {
     ]
     switch scaling.kind {
     case .none, .dynamic: break
+    case _ where holdsDivisors && scaling.isDivided: break
     case .linear: settings += [("rope.scaling.type", .text("linear")), ("rope.scaling.factor", .number(scaling.factor))]
     case .yarn
     where scaling.attentionFactor == nil && (scaling.betaFast, scaling.betaSlow) == (32, 1) && scaling.isTruncated:

@@ -20,6 +20,10 @@ package struct GGUFArchitecture: Sendable {
   var factors: @Sendable (any Architecture, GGUFTensor) -> [(rows: Int, factor: Float)] = { _, _ in [] }
   /// Tensors that files hold and nobody reads, each a copy of another.
   var copies: [(stored: String, of: String)] = []
+  /// Tensors that files hold and the settings have read already.
+  var told: [String] = []
+  /// Those tensors of a model of ours, which is one that `settings` knows.
+  var constants: @Sendable (any Architecture) -> [(name: String, values: [Float])] = { _ in [] }
 
   init(
     _ name: String, tensors: [GGUFTensor], settings: @escaping @Sendable (any Architecture) throws -> Settings?,

@@ -42,6 +42,8 @@ package struct GGUFExport {
     var isTurned = false
     /// Rows of the model's tensors, and where they go.
     var pieces: [Piece] = []
+    /// What is written in the place of any of the model's tensors.
+    var constants: [Float]?
     /// What rows are multiplied by, so many of them each; nothing where that is empty.
     var factors: [(rows: Int, factor: Float)] = []
 
@@ -104,6 +106,7 @@ package struct GGUFExport {
         order += try place(declaration, found[declaration.name] ?? declaration.name, architecture, names, GGUFSizes(settings))
       }
       for name in order { if let (shape, source) = sources[name] { append(name, shape, source) } }
+      for (name, values) in names.constants(architecture) { append(name, [values.count], Source(columns: 1, constants: values)) }
       for copy in names.copies where sources[copy.stored] == nil {
         if let (shape, source) = sources[copy.of] { append(copy.stored, shape, source) }
       }
@@ -169,7 +172,6 @@ package struct GGUFExport {
     let writer = try GGUFWriter(path, metadata: metadata, tensors: tensors.map(\.entry))
     let total = tensors.reduce(0) { $0 + $1.entry.byteCount }
     var done = 0
-    var values: [Float] = []
     for (entry, source) in tensors {
       try write(entry, source, into: writer)
       store.release()
@@ -181,6 +183,7 @@ package struct GGUFExport {
   }
 
   private func write(_ entry: TensorEntry, _ source: Source, into writer: GGUFWriter) throws {
+    if let constants = source.constants { return try writer.append(constants, as: entry.type) }
     if source.isTurned {
       for piece in source.pieces {
         let values = try store.floats(piece.name)

@@ -5,13 +5,15 @@ import MeanderFiles
 /// name, as with `Configuration`.
 package struct GGUFSettings {
   let metadata: GGUFMetadata
-  let tensors: [String: TensorEntry]
+  private let store: TensorStore
   private let prefix: String
   private var consumed: Set<String> = []
 
-  init(_ metadata: GGUFMetadata, _ tensors: [String: TensorEntry], prefix: String) {
-    (self.metadata, self.tensors, self.prefix) = (metadata, tensors, prefix)
+  init(_ metadata: GGUFMetadata, _ store: TensorStore, prefix: String) {
+    (self.metadata, self.store, self.prefix) = (metadata, store, prefix)
   }
+
+  var tensors: [String: TensorEntry] { store.entries }
 
   func failure(_ key: String, _ what: String) -> MeanderError { metadata.failure(prefix + key, what) }
 
@@ -68,6 +70,9 @@ package struct GGUFSettings {
 
   /// Whether the file holds a tensor of that name.
   func has(_ tensor: String) -> Bool { tensors[tensor] != nil }
+
+  /// The numbers of a tensor that is a setting; nil where the file does not hold it.
+  func numbers(_ tensor: String) throws -> [Float]? { has(tensor) ? try store.floats(tensor) : nil }
 
   /// How many layers there are: no more than tensors, each of which takes one at least.
   mutating func layers() throws -> Int {
@@ -127,7 +132,7 @@ package struct GGUFModel {
         .unsupported, "the architecture \"\(name)\" is not known in GGUF files", at: file.path,
         remedy: "Known: \(Registry.ggufArchitectures.map(\.name).joined(separator: ", ")).")
     }
-    var settings = GGUFSettings(metadata, try file.store().entries, prefix: name + ".")
+    var settings = GGUFSettings(metadata, try file.store(), prefix: name + ".")
     var members = try names.configuration(&settings)
     try settings.finish()
     if let intent = try Self.intent(metadata) { members.append(("meander", intent)) }
@@ -141,7 +146,7 @@ package struct GGUFModel {
   func store(for architecture: any Architecture) throws -> TensorStore {
     let store = try file.store()
     let declared = try WeightReader.declarations(room: WeightReader.room(of: store)) { try architecture.build(from: $0) }
-    let unused = names.copies.map(\.stored)
+    let unused = names.copies.map(\.stored) + names.told
     return try store.arranged(names.recipes(declared, of: store, sizes), without: Set(unused))
   }
 
