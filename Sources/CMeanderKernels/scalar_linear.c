@@ -4,8 +4,9 @@
 #include "tables.h"
 
 static void keys(const meander_linear_gates *job, size_t token, size_t head, size_t n) {
-  const size_t size = job->state_size, width = job->heads * size, skipped = job->tokens - job->outputs;
-  const size_t from = head / (job->heads / job->groups) * size + n, at = token * width + head * size + n;
+  const size_t size = job->state_size, rank = job->rank, skipped = job->tokens - job->outputs;
+  const size_t group = head / (job->heads / job->groups), from = group * size + n, slices = group * rank * size + n;
+  const size_t at = (token * job->heads + head) * size + n, slice = (token * job->heads + head) * rank * size + n;
   double *pending = job->decays == 1 ? job->pending + head : job->pending + head * size + n;
   double sum = *pending + (double)job->decay[token * job->decay_stride + (size_t)(pending - job->pending)];
   double e = meander_exp(sum);
@@ -13,14 +14,20 @@ static void keys(const meander_linear_gates *job, size_t token, size_t head, siz
   float factor = folds ? (float)e : 1.0f, grow = folds ? 1.0f : (float)(1 / e), shrink = folds ? 1.0f : (float)e;
   factor = factor < SMALLEST_NORMAL ? 0 : factor;
   job->factors[at] = factor;
-  job->key[at] = grow * job->k[token * job->k_stride + from];
+  for (size_t r = 0; r < rank; r++)
+    job->key[slice + r * size] = grow * job->k[token * job->k_stride + slices + r * size];
   if (job->removal) {
     job->removed[at] = shrink * factor * job->removal[token * job->removal_stride + from];
-    job->replaced[at] = grow * job->replacement[token * job->replacement_stride + from];
+    const float own = job->replacement ? job->replacement[token * job->replacement_stride + from]
+                                       : job->strength[token * job->strength_stride + group]
+                                             * job->k[token * job->k_stride + from];
+    job->replaced[at] = grow * own;
   }
   if (token < skipped) return;
   float scale = job->reads_before ? (float)meander_exp(*pending) : shrink;
-  job->read[at - skipped * width] = scale * job->q[(token - skipped) * job->q_stride + from];
+  for (size_t r = 0; r < rank; r++)
+    job->read[slice - skipped * job->heads * rank * size + r * size] =
+        scale * job->q[(token - skipped) * job->q_stride + slices + r * size];
 }
 
 void meander_scalar_linear_gates(const meander_linear_gates *job, size_t first_head, size_t end_head) {
@@ -36,22 +43,30 @@ void meander_scalar_linear_gates(const meander_linear_gates *job, size_t first_h
 }
 
 static void place(const meander_linear_scan *job, size_t head, size_t p) {
-  const size_t size = job->state_size, width = job->head_width, skipped = job->tokens - job->outputs;
+  const size_t size = job->state_size, width = job->head_width, rank = job->rank, skipped = job->tokens - job->outputs;
   float *state = job->state + head * size * width + p;
   for (size_t token = 0; token < job->tokens; token++) {
-    const size_t at = (token * job->heads + head) * size;
-    const float *read = token >= skipped ? job->read + at - skipped * job->heads * size : NULL;
-    const float v = job->v[token * job->v_stride + head * width + p];
-    float d = 0, y = 0;
+    const size_t at = (token * job->heads + head) * size, out = token - skipped;
+    const float *key = job->key + at * rank, *v = job->v + token * job->v_stride + head * rank * width + p;
+    float d = 0;
     for (size_t n = 0; job->removed && n < size; n++) d = fmaf(job->removed[at + n], state[n * width], d);
-    for (size_t n = 0; n < size; n++) {
-      float *g = state + n * width;
-      if (read && job->reads_before) y = fmaf(read[n], *g, y);
-      *g = fmaf(job->key[at + n], v, job->factors[at + n] * *g);
-      if (job->removed) *g = fmaf(job->replaced[at + n], d, *g);
-      if (read && !job->reads_before) y = fmaf(read[n], *g, y);
+    for (size_t r = 0; token >= skipped && job->reads_before && r < rank; r++) {
+      const float *read = job->read + ((out * job->heads + head) * rank + r) * size;
+      float y = 0;
+      for (size_t n = 0; n < size; n++) y = fmaf(read[n], state[n * width], y);
+      job->y[out * job->y_stride + (head * rank + r) * width + p] = y;
     }
-    if (read) job->y[(token - skipped) * job->y_stride + head * width + p] = y;
+    for (size_t n = 0; n < size; n++) {
+      float g = job->factors[at + n] * state[n * width];
+      for (size_t r = 0; r < rank; r++) g = fmaf(key[r * size + n], v[r * width], g);
+      state[n * width] = job->removed ? fmaf(job->replaced[at + n], d, g) : g;
+    }
+    for (size_t r = 0; token >= skipped && !job->reads_before && r < rank; r++) {
+      const float *read = job->read + ((out * job->heads + head) * rank + r) * size;
+      float y = 0;
+      for (size_t n = 0; n < size; n++) y = fmaf(read[n], state[n * width], y);
+      job->y[out * job->y_stride + (head * rank + r) * width + p] = y;
+    }
   }
 }
 

@@ -1,22 +1,25 @@
 import CMeanderKernels
 
 // The linear recurrence in chunks of Q tokens: what trains. Per head, with c[t] the pending decay and all decays up to token t,
-// and hats for what is scaled to the stored state, q̂ = exp(c)·q, r̂ = exp(c)·removal, k̂ = exp(-c)·k, p̂ = exp(-c)·replacement:
+// and hats for what is scaled to the stored state, q̂ = exp(c)·q, r̂ = exp(c)·removal, k̂ = exp(-c)·k, p̂ = exp(-c)·replacement,
+// what is read stands in one matrix, what is written in another, and a token's R slices in rows one after the other:
 //
-//     (1 - L)·D = r̂·G + M·V        L = r̂·p̂ᵀ, M = r̂·k̂ᵀ, both strictly lower: what the removals find
-//     y         = q̂·G + (q̂·p̂ᵀ)·D + (q̂·k̂ᵀ)·V, both lower (strictly, with exp(c) of the token before, where q reads first)
-//     G'        = G + p̂ᵀ·D + k̂ᵀ·V
+//     A = [q̂; r̂]     K = [k̂]          W = [V + strength ∘ D]     where the replacement is k times a strength, or nothing is removed
+//                    K = [k̂; p̂]      W = [V; D]                 where it is its own
+//     S = A·Kᵀ, lower in each block: strictly for r̂, and for q̂ where q reads first
+//     D = r̂·G + S_r·W                                            what the removals find: row after row
+//     y = q̂·G + S_q·W,     G' = G + Kᵀ·W
 //
-// which is the WY form of the delta rule (Yang and others 2024) with decays inside; without removals D falls away. A chunk ends
-// early where exp(-c) would grow past e^40, and a token that decays by more is a chunk of its own, whose decay is multiplied in
-// before: q̂ and its like are unscaled there. Back, with H = exp(c[Q])·dS' the gradient of G', dP = dy·Dᵀ and dR = dy·Vᵀ (lower):
+// which is the WY form of the delta rule (Yang and others 2024) with decays inside: its triangular solve runs in registers, some rows
+// by some columns at a time. Without removals A is q̂, and W is V. A chunk ends early where exp(-c) would grow past e^40, and a token
+// that decays by more is a chunk of its own, whose decay is multiplied in before: q̂ and its like are unscaled there. Back, with
+// H = exp(c[Q])·dS' the gradient of G', F = [dy; E] that of what A reads:
 //
-//     E   = (1 - L)⁻ᵀ·((q̂·p̂ᵀ)ᵀ·dy + p̂·H)        dL = E·Dᵀ, dM = E·Vᵀ (strictly lower)
-//     dq̂  = dy·Gᵀ + dP·p̂ + dR·k̂                  dr̂ = E·Gᵀ + dL·p̂ + dM·k̂
-//     dp̂  = dPᵀ·q̂ + dLᵀ·r̂ + D·Hᵀ                 dk̂ = dRᵀ·q̂ + dMᵀ·r̂ + V·Hᵀ
-//     dV  = (q̂·k̂ᵀ)ᵀ·dy + Mᵀ·E + k̂·H              dG = H + q̂ᵀ·dy + r̂ᵀ·E
-//     dc  = q̂·dq̂ + r̂·dr̂ - k̂·dk̂ - p̂·dp̂ per token (at the token before for q that reads first), without H's part in dk̂ and dp̂
-//     d(decay[t]) = Σ_{i ≥ t} dc[i] + ΣH·G + Σ_{i < t} H·(k̂[i] ⊗ v[i] + p̂[i] ⊗ D[i])
+//     dW  = S_qᵀ·dy + K·H + S_rᵀ·E, where E is dD, or strength ∘ dW: row after row from the last
+//     dS  = F·Wᵀ, lower as S               d(strength) = ⟨D, dW⟩ of each row,     dV = dW of the first block
+//     dA  = F·Gᵀ + dS·K      dK = dSᵀ·A + W·Hᵀ      dG = H + Aᵀ·F
+//     dc  = A·dA - K·dK per row (at the token before for q that reads first), without H's part in dK
+//     d(decay[t]) = Σ_{i ≥ t} dc[i] + ΣH·G + Σ_{i < t} H·(K[i] ⊗ W[i])
 //
 // A decay's gradient is what was written before it, at all times, with what is read after it; of a token that decays by much, next to
 // nothing. So what would cancel but for rounding has no part in these sums: what a token writes and reads itself, which is added
@@ -32,124 +35,156 @@ package final class LinearBoundaries {
     let state: Matrix
   }
   var heads: [[Chunk]] = []
+  package var isEmpty: Bool { heads.isEmpty }
 
   package init() {}
 }
 
 extension LinearInputs {
   /// Q
-  var chunk: Int { max(headWidth, stateSize) >= 64 ? 64 : 32 }
+  var chunk: Int { max(1, 32 / rank) }
+  /// What c stays above inside a chunk.
+  static let lowest = -40.0
 
-  /// The end of the chunk that begins at `first`: Q tokens, or as many as keep c above -40, at least one.
-  func end(ofChunkAt first: Int, head: Int, pending: [Double]) -> Int {
-    var sums = pending
-    let last = min(first + chunk, tokens)
-    for token in first..<last {
+  /// c before the token `first` and after each of up to `limit` from there on, as many as keep it above the bound, at least one;
+  /// their number. sums: (limit + 1) × decays, the first row given.
+  func gather(from first: Int, limit: Int, head: Int, into sums: Doubles) -> Int {
+    precondition(first + limit <= tokens && sums.count == (limit + 1) * decays, "decays of mismatched shapes")
+    for token in 0..<limit {
+      // Safe: the shapes were checked; a row holds `decays` numbers for each head.
+      let row = decay.base + (first + token) * decay.stride + head * decays
+      let sum = sums.base + token * decays
       var isLow = false
-      for index in sums.indices {
-        sums[index] += decay(of: head, at: token, index)
-        isLow = isLow || sums[index] < Self.lowest
+      for index in 0..<decays {
+        sum[decays + index] = sum[index] + Double(row[index])
+        isLow = isLow || sum[decays + index] < Self.lowest
       }
-      if isLow { return max(token, first + 1) }
+      if isLow { return max(token, 1) }
     }
-    return last
+    return limit
   }
 
-  private static let lowest = -40.0
-
-  /// Number `index` of the log-decays of a head at a token.
-  func decay(of head: Int, at token: Int, _ index: Int) -> Double {
-    // Safe: the shapes were checked; a row holds `decays` numbers for each head.
-    Double(decay.base[token * decay.stride + head * decays + index])
-  }
-
-  /// For a token that decays by more than a chunk can: the sum that is to be multiplied in before it.
-  func isolatedDecay(_ tokens: Range<Int>, head: Int, pending: [Double]) -> [Double]? {
-    guard tokens.count == 1 else { return nil }
-    let sums = pending.indices.map { pending[$0] + decay(of: head, at: tokens.lowerBound, $0) }
-    return sums.contains { $0 < Self.lowest } ? sums : nil
-  }
-
-  /// Bytes that a head's chunk takes, and its way back: some thirty arrays of Q × N, Q × P or Q × Q, and three of N × P.
+  /// Bytes that a head's chunk takes, and its way back: some forty arrays of Q·R × N, Q·R × P or Q·R × 2·Q·R, and six of N × P.
   var chunkByteCount: Int {
-    let rows = chunk + 1
-    let widest = max(stateSize, headWidth, rows)
-    return 32 * Arena.byteCount(rows: rows, columns: widest) + 3 * Arena.byteCount(rows: stateSize, columns: headWidth)
+    let rows = Self.padded(chunk * rank) + 1
+    let widest = max(Self.padded(stateSize), Self.padded(headWidth, to: 32), 2 * rows)
+    return 44 * Arena.byteCount(rows: rows, columns: widest)
+      + 6 * Arena.byteCount(rows: Self.padded(stateSize), columns: Self.padded(headWidth, to: 32))
   }
 
-  /// The columns of q and its like that a head reads.
+  /// The next multiple, up to which kernels go over rows and columns.
+  static func padded(_ count: Int, to multiple: Int = 16) -> Int { (count + multiple - 1) / multiple * multiple }
+
+  /// The columns of k and q that a head reads.
   func group(_ head: Int) -> Range<Int> {
-    let group = head / (heads / groups)
-    return group * stateSize..<(group + 1) * stateSize
+    let (group, width) = (head / (heads / groups), rank * stateSize)
+    return group * width..<(group + 1) * width
   }
+
+  /// The columns of v and y that are a head's.
+  func columns(_ head: Int) -> Range<Int> { head * rank * headWidth..<(head + 1) * rank * headWidth }
 }
 
-/// One head over one chunk: everything scaled to the stored state.
+/// One head over one chunk: everything scaled to the stored state. What it holds is found when it runs.
 struct LinearChunk {
+  let inputs: LinearInputs
+  let head: Int
   let tokens: Range<Int>
-  let q, k, v: Matrix
-  let removal, replacement: Matrix?
+  /// Rows of a block: the tokens' slices, and zeros behind them.
+  let rows: Int
+  /// A and K, blocks of rows × N.
+  let reads, writes: Matrix
+  /// W, blocks of rows × P.
+  let values: Matrix
+  /// S: rows of A × rows of K.
+  let scores: Matrix
+  /// D, rows × P; found where there are no outputs.
+  let found: Matrix?
+  /// rows × 1
+  let strengths: Matrix?
+  /// exp(c) and exp(-c) before the first token and after each: (Q + 1) × decays.
   let shrink, grow: Matrix
-  /// exp(c) that q is scaled by: of the token or of the one before.
-  let readShrink: Matrix
+  private let sums: Doubles
   /// c after the last token.
   let pending: [Double]
-  let readsBefore: Bool
-  /// What the removals find, with the state before the chunk: Q × P.
-  var found: Matrix?
+  /// Of a token that decays by more than a chunk can: the sum that is to be multiplied in before it.
+  let isolated: [Double]?
   let room: Arena
 
-  /// `pending`: nil where all decay is in the state already. `room`: where everything of the chunk stands.
-  init(
-    _ inputs: LinearInputs, head: Int, tokens: Range<Int>, pending: [Double]?, state: Matrix, room: Arena, kernels: Kernels
-  ) {
-    (self.tokens, self.room) = (tokens, room)
-    readsBefore = inputs.readsBefore
-    let (size, count) = (inputs.stateSize, tokens.count)
-    let own = inputs.group(head)
-    let shrinks = room.matrix(rows: count + 1, columns: size)
-    grow = room.matrix(rows: count, columns: size)
-    let decay = inputs.decay.rows(tokens).columns(head * inputs.decays..<(head + 1) * inputs.decays)
-    if let pending {
-      self.pending = kernels.linearExponents(decay, pending: pending, shrink: shrinks, grow: grow)
-    } else {
-      self.pending = [Double](repeating: 0, count: inputs.decays)
-      shrinks.fill(1)
-      grow.fill(1)
+  /// Up to `limit` tokens from `first` on. `room`: where everything of the chunk stands.
+  init(_ inputs: LinearInputs, head: Int, from first: Int, limit: Int, pending: [Double], room: Arena) {
+    (self.inputs, self.head, self.room) = (inputs, head, room)
+    let (size, width, decays) = (inputs.stateSize, inputs.headWidth, inputs.decays)
+    sums = room.doubles((limit + 1) * decays)
+    for index in 0..<decays { sums[index] = pending[index] }
+    let count = inputs.gather(from: first, limit: limit, head: head, into: sums)
+    tokens = first..<first + count
+    var after: [Double] = []
+    for index in 0..<decays { after.append(sums[count * decays + index]) }
+    isolated = count == 1 && after.contains { $0 < LinearInputs.lowest } ? after : nil
+    if isolated != nil { sums.fill(0) }
+    self.pending = isolated == nil ? after : [Double](repeating: 0, count: decays)
+
+    let rows = LinearInputs.padded(count * inputs.rank)
+    self.rows = rows
+    let (readBlocks, writeBlocks) = (inputs.removal == nil ? 1 : 2, inputs.replacement == nil ? 1 : 2)
+    func blocks(_ count: Int, _ columns: Int, to multiple: Int = 16) -> Matrix {
+      room.matrix(rows: count * rows, columns: LinearInputs.padded(columns, to: multiple)).columns(0..<columns)
     }
-    shrink = shrinks.rows(1..<count + 1)
-    readShrink = readsBefore ? shrinks.rows(0..<count) : shrink
-    func scaled(_ matrix: Matrix, _ scale: Matrix) -> Matrix {
-      let result = room.matrix(rows: count, columns: size)
-      result.copy(from: matrix.rows(tokens).columns(own))
-      kernels.multiply(scale, into: result)
-      return result
-    }
-    q = scaled(inputs.q, readShrink)
-    k = scaled(inputs.k, grow)
-    v = inputs.v.rows(tokens).columns(head * inputs.headWidth..<(head + 1) * inputs.headWidth)
-    removal = inputs.removal.map { [shrink] in scaled($0, shrink) }
-    replacement = inputs.replacement.map { [grow] in scaled($0, grow) }
-    guard let removal, let replacement else { return }
-    let found = room.matrix(rows: count, columns: v.columns)
-    kernels.multiply(removal.plain, state.plain, into: found)
-    kernels.multiply(lower(removal, k, strictly: true, kernels).plain, v.plain, into: found, adding: true)
-    kernels.unitSolve(lower(removal, replacement, strictly: true, kernels), found, transposed: false)
-    self.found = found
+    reads = blocks(readBlocks, size)
+    writes = blocks(writeBlocks, size)
+    values = blocks(writeBlocks, width, to: 32)
+    found = inputs.removal == nil ? nil : blocks(1, width, to: 32)
+    scores = room.matrix(rows: readBlocks * rows, columns: writeBlocks * rows)
+    strengths = inputs.strength == nil ? nil : room.matrix(rows: rows, columns: 1)
+    shrink = room.matrix(rows: count + 1, columns: decays)
+    grow = room.matrix(rows: count + 1, columns: decays)
   }
 
-  /// a·bᵀ with zeros above the diagonal, and on it where `strictly`.
-  func lower(_ a: Matrix, _ b: Matrix, strictly: Bool, _ kernels: Kernels) -> Matrix {
-    let result = room.matrix(rows: a.rows, columns: b.rows)
-    kernels.multiply(a.plain, b.turned, into: result)
-    result.clearUpper(strictly: strictly)
-    return result
-  }
+  /// R
+  var rank: Int { inputs.rank }
+  var readsBefore: Bool { inputs.readsBefore }
+  /// Rows of A or K: of q̂ or k̂, and of r̂ or p̂.
+  func block(_ index: Int) -> Range<Int> { index * rows..<(index + 1) * rows }
+  var removes: Bool { reads.rows > rows }
+  var writeBlocks: Int { writes.rows / rows }
+  /// The block of W that the removals write into.
+  var solved: Range<Int> { block(writeBlocks - 1) }
 
-  /// Adds what the chunk writes to the stored state.
-  func move(_ state: Matrix, _ kernels: Kernels) {
-    kernels.multiply(k.turned, v.plain, into: state, adding: true)
-    if let replacement, let found { kernels.multiply(replacement.turned, found.plain, into: state, adding: true) }
+  /// Finds A, K, S and W from the state before the chunk, N × P without gaps; D as well, or, with y, Q × (R·P), the outputs, and then
+  /// the state moves on. `ahead`: how many tokens are to be read next.
+  func run(_ state: Matrix, into y: Matrix? = nil, ahead: Int = 0, _ kernels: Kernels) {
+    let (size, width) = (inputs.stateSize, inputs.headWidth)
+    precondition(
+      state.rows == size && state.columns == width && state.stride == width && (y?.rows ?? tokens.count) == tokens.count
+        && (y?.columns ?? rank * width) == rank * width && tokens.upperBound + ahead <= inputs.tokens,
+      "a chunk of mismatched shapes")
+    let mark = room.mark()
+    let turned = room.matrix(rows: reads.stride, columns: writes.rows)
+    let panel = room.matrix(rows: reads.stride, columns: 32)
+    let keys = inputs.group(head).lowerBound
+    let group = head / (inputs.heads / inputs.groups)
+    func start(_ matrix: Matrix, _ column: Int) -> UnsafePointer<Float> {
+      // Safe: the shapes of the inputs were checked; this is the chunk's first row, and the head's or its group's first column.
+      UnsafePointer(matrix.base + tokens.lowerBound * matrix.stride + column)
+    }
+    let (q, k, v) = (start(inputs.q, keys), start(inputs.k, keys), start(inputs.v, inputs.columns(head).lowerBound))
+    let removal = inputs.removal.map { start($0, keys) }
+    let replacement = inputs.replacement.map { start($0, keys) }
+    let strength = inputs.strength.map { start($0, group) }
+    // Safe: every array was made for these blocks; the state and the outputs were checked above.
+    var job = meander_linear_chunk(
+      q: q, q_stride: inputs.q.stride, k: k, k_stride: inputs.k.stride, removal: removal,
+      removal_stride: inputs.removal?.stride ?? 0, replacement: replacement,
+      replacement_stride: inputs.replacement?.stride ?? 0, strength: strength, strength_stride: inputs.strength?.stride ?? 0,
+      v: v, v_stride: inputs.v.stride, sums: sums.base, shrink: shrink.base, grow: grow.base, reads: reads.base,
+      writes: writes.base, strengths: strengths?.base, scores: scores.base, values: values.base,
+      found: y == nil ? found?.base : nil, state: state.base, y: y?.base, y_stride: y?.stride ?? 0, turned: turned.base,
+      panel: panel.base, tokens: tokens.count, ahead: ahead, rank: rank, rows: rows, stride: reads.stride,
+      value_stride: values.stride, state_size: size, head_width: width, decays: inputs.decays, reads_before: readsBefore,
+      moves: y != nil)
+    kernels.training.linear_chunk(&job)
+    room.release(to: mark)
   }
 }
 
@@ -173,69 +208,56 @@ extension Kernels {
       var chunks: [LinearBoundaries.Chunk] = []
       var first = 0
       while first < inputs.tokens {
-        let end = inputs.end(ofChunkAt: first, head: head, pending: left)
+        room.reset()
+        let chunk = LinearChunk(
+          inputs, head: head, from: first, limit: min(inputs.chunk, inputs.tokens - first), pending: left, room: room)
         if boundaries != nil {
           let copy = Matrix(rows: size, columns: width)
           copy.copy(from: own)
-          chunks.append(LinearBoundaries.Chunk(tokens: first..<end, pending: left, state: copy))
+          chunks.append(LinearBoundaries.Chunk(tokens: chunk.tokens, pending: left, state: copy))
         }
-        for token in first..<end {
-          for index in 0..<decays { total[head * decays + index] += inputs.decay(of: head, at: token, index) }
+        inputs.add(chunk.tokens, head: head, to: total)
+        let out = y.rows(chunk.tokens).columns(inputs.columns(head))
+        first = chunk.tokens.upperBound
+        // Where the token is alone and reads first, it reads the state before its decay.
+        let apart = chunk.isolated != nil && inputs.readsBefore ? own.scaled(left, in: room) : nil
+        if let isolated = chunk.isolated { own.scaleRows(isolated) }
+        chunk.run(own, into: out, ahead: min(chunk.tokens.count, inputs.tokens - first), self)
+        if let apart {
+          for slice in 0..<inputs.rank {
+            let columns = slice * width..<(slice + 1) * width
+            multiply(chunk.reads.rows(slice..<slice + 1).plain, apart.plain, into: out.columns(columns))
+          }
         }
-        room.reset()
-        let isolated = inputs.isolatedDecay(first..<end, head: head, pending: left)
-        let read = isolated != nil && inputs.readsBefore ? own.scaled(left, in: room) : own
-        if let isolated { own.scaleRows(isolated) }
-        let chunk = LinearChunk(
-          inputs, head: head, tokens: first..<end, pending: isolated == nil ? left : nil, state: own, room: room,
-          kernels: self)
-        let out = y.rows(first..<end).columns(head * width..<(head + 1) * width)
-        multiply(chunk.q.plain, read.plain, into: out)
-        let reads = chunk.lower(chunk.q, chunk.k, strictly: inputs.readsBefore, self)
-        multiply(reads.plain, chunk.v.plain, into: out, adding: true)
-        if let replacement = chunk.replacement, let found = chunk.found {
-          let rereads = chunk.lower(chunk.q, replacement, strictly: inputs.readsBefore, self)
-          multiply(rereads.plain, found.plain, into: out, adding: true)
-        }
-        chunk.move(own, self)
         left = own.fold(chunk.pending)
-        first = end
       }
       for index in left.indices { pending[head * decays + index] = left[index] }
       boundaries?.heads.append(chunks)
     }
   }
 
-  /// exp(c) before and after each token and exp(-c), of one head over a chunk; the sum of decays after it.
-  fileprivate func linearExponents(_ decay: Matrix, pending: [Double], shrink: Matrix, grow: Matrix) -> [Double] {
-    let sums = Doubles(pending)
-    // Safe: `shrink` has a row more than `grow`, which has one for each row of decays; all are N wide.
-    var job = meander_linear_exponents(
-      decay: decay.base, decay_stride: decay.stride, pending: sums.base, shrink: shrink.base, grow: grow.base,
-      tokens: decay.rows, state_size: grow.columns, decays: pending.count)
-    training.linear_exponents(&job)
-    return sums.array()
-  }
-
-  /// x = (1 - lower)⁻¹·x, or with the transpose, for a strictly lower matrix. O(rows² · columns).
-  package func unitSolve(_ lower: Matrix, _ x: Matrix, transposed: Bool) {
+  /// x = (1 - lowerᵀ)⁻¹·x for a strictly lower matrix. O(rows² · columns).
+  func unitSolve(_ lower: Matrix, _ x: Matrix) {
     precondition(lower.rows == lower.columns && lower.rows == x.rows, "a system of mismatched shapes")
     // Safe: the shapes were checked above.
     var job = meander_unit_solve(
-      lower: lower.base, lower_stride: lower.stride, x: x.base, x_stride: x.stride, rows: x.rows, columns: x.columns,
-      transposed: transposed)
+      lower: lower.base, lower_stride: lower.stride, x: x.base, x_stride: x.stride, rows: x.rows, columns: x.columns)
     training.unit_solve(&job)
   }
 }
 
-extension Matrix {
-  /// Zeros above the diagonal, and on it where `strictly`.
-  fileprivate func clearUpper(strictly: Bool) {
-    for row in 0..<rows where row + (strictly ? 0 : 1) < columns {
-      rows(row..<row + 1).columns(row + (strictly ? 0 : 1)..<columns).fill(0)
+extension LinearInputs {
+  /// Adds the decays of a head's tokens to the log-decay since the start.
+  fileprivate func add(_ tokens: Range<Int>, head: Int, to total: Doubles) {
+    for token in tokens {
+      // Safe: a row holds `decays` numbers for each head, and so does `total`.
+      let (row, sum) = (decay.base + token * decay.stride + head * decays, total.base + head * decays)
+      for index in 0..<decays { sum[index] += Double(row[index]) }
     }
   }
+}
 
+extension Matrix {
   /// Multiplies row n by exp(exponents[n]), or each by the only one.
   func scaleRows(_ exponents: [Double]) {
     let factors = exponents.map { Float(exponential($0)) }

@@ -66,6 +66,13 @@ package struct Matrix: @unchecked Sendable {
     return Matrix(storage, base, rows * columns / width, width, width)
   }
 
+  /// Every `step`th row from `first` on, sharing these numbers; as many rows as a multiple of the step holds.
+  package func every(_ step: Int, from first: Int) -> Matrix {
+    precondition(step > 0 && rows % step == 0 && (0..<step).contains(first), "every \(step)th of \(rows) rows")
+    // Safe: rows inside this view.
+    return Matrix(storage, base + first * stride, rows / step, columns, step * stride)
+  }
+
   /// Where the view begins in its storage, in bytes.
   package var byteOffset: Int { UnsafeMutableRawPointer(base) - storage.base }
 

@@ -1,8 +1,8 @@
 /// What `Naive.linearScan` reads, row-major: `LinearInputs` as arrays, an output for every token.
 package struct NaiveLinearInputs<Real: NaiveReal> {
-  /// T × (G·N) each.
+  /// T × (G·R·N) each.
   package var q, k: [Real]
-  /// T × (H·P)
+  /// T × (H·R·P)
   package var v: [Real]
   /// T × H, or T × (H·N).
   package var decay: [Real]
@@ -11,20 +11,43 @@ package struct NaiveLinearInputs<Real: NaiveReal> {
   /// (H·N) × P, before the first token.
   package var state: [Real]
   package var heads, groups, tokens: Int
+  /// R, 1 where something is removed.
+  package var rank = 1
   package var readsBefore = false
 
   package init(
     q: [Real], k: [Real], v: [Real], decay: [Real], removal: [Real] = [], replacement: [Real] = [], state: [Real],
-    heads: Int, groups: Int, tokens: Int, readsBefore: Bool = false
+    heads: Int, groups: Int, tokens: Int, rank: Int = 1, readsBefore: Bool = false
   ) {
     (self.q, self.k, self.v, self.decay) = (q, k, v, decay)
     (self.removal, self.replacement, self.state) = (removal, replacement, state)
-    (self.heads, self.groups, self.tokens, self.readsBefore) = (heads, groups, tokens, readsBefore)
+    (self.heads, self.groups, self.tokens) = (heads, groups, tokens)
+    (self.rank, self.readsBefore) = (rank, readsBefore)
   }
 
-  var size: Int { k.count / (tokens * groups) }
-  var width: Int { v.count / (tokens * heads) }
+  /// What a scan reads, as numbers of another type; q of the first tokens, which nobody reads, is zero.
+  package init(_ inputs: LinearInputs, state: [Real]) {
+    func numbers(_ matrix: Matrix?) -> [Real] { matrix?.array().map { Real($0) } ?? [] }
+    var replacement = numbers(inputs.replacement)
+    if let strength = inputs.strength {
+      let (strengths, size) = (numbers(strength), inputs.stateSize)
+      replacement = numbers(inputs.k).enumerated().map { strengths[$0 / size] * $1 }
+    }
+    let unread = [Real](repeating: 0, count: (inputs.tokens - inputs.q.rows) * inputs.q.columns)
+    self.init(
+      q: unread + numbers(inputs.q), k: numbers(inputs.k), v: numbers(inputs.v), decay: numbers(inputs.decay),
+      removal: numbers(inputs.removal), replacement: replacement, state: state, heads: inputs.heads, groups: inputs.groups,
+      tokens: inputs.tokens, rank: inputs.rank, readsBefore: inputs.readsBefore)
+  }
+
+  var size: Int { k.count / (tokens * groups * rank) }
+  var width: Int { v.count / (tokens * heads * rank) }
   var decays: Int { decay.count / (tokens * heads) }
+  /// Where the slices of a head's token begin in k and q, and in v and y.
+  func slices(_ token: Int, _ head: Int) -> [(key: Int, value: Int)] {
+    let group = token * groups + head / (heads / groups)
+    return (0..<rank).map { (key: (group * rank + $0) * size, value: ((token * heads + head) * rank + $0) * width) }
+  }
 }
 
 /// The gradients of a loss in the shapes of `NaiveLinearInputs`.
@@ -33,9 +56,9 @@ package struct NaiveLinearGradients<Real: NaiveReal> {
 }
 
 extension Naive {
-  /// The linear recurrence, token by token: U = exp(decay)·S, S = U + replacement ⊗ (removal·U) + k ⊗ v, y = q·S.
+  /// The linear recurrence, token by token: U = exp(decay)·S, S = U + replacement ⊗ (removal·U) + Σ_r k[r] ⊗ v[r], y[r] = q[r]·S.
   ///
-  /// Returns y (T × (H·P)), and the state after each token.
+  /// Returns y (T × (H·R·P)), and the state after each token.
   @specialized(where Real == Double)
   package static func linearScan<Real: NaiveReal>(_ inputs: NaiveLinearInputs<Real>) -> (y: [Real], states: [[Real]]) {
     guard inputs.tokens > 0 else { return ([], []) }
@@ -45,22 +68,26 @@ extension Naive {
     var states: [[Real]] = []
     for t in 0..<inputs.tokens {
       for h in 0..<inputs.heads {
-        let key = (t * inputs.groups + h / (inputs.heads / inputs.groups)) * size
+        let group = t * inputs.groups + h / (inputs.heads / inputs.groups)
+        let slices = inputs.slices(t, h)
         for p in 0..<width {
-          let output = (t * inputs.heads + h) * width + p
           func at(_ n: Int) -> Int { (h * size + n) * width + p }
-          func read() -> Real { (0..<size).reduce(0) { $0 + inputs.q[key + $1] * state[at($1)] } }
-          if inputs.readsBefore { y[output] = read() }
+          func read() {
+            for slice in slices {
+              y[slice.value + p] = (0..<size).reduce(0) { $0 + inputs.q[slice.key + $1] * state[at($1)] }
+            }
+          }
+          if inputs.readsBefore { read() }
           for n in 0..<size {
             state[at(n)] *= Real.exponential(inputs.decay[(t * inputs.heads + h) * decays + (decays == 1 ? 0 : n)])
           }
           var removed: Real = 0
-          if !inputs.removal.isEmpty { for n in 0..<size { removed += inputs.removal[key + n] * state[at(n)] } }
+          if !inputs.removal.isEmpty { for n in 0..<size { removed += inputs.removal[group * size + n] * state[at(n)] } }
           for n in 0..<size {
-            if !inputs.removal.isEmpty { state[at(n)] += inputs.replacement[key + n] * removed }
-            state[at(n)] += inputs.k[key + n] * inputs.v[output]
+            if !inputs.removal.isEmpty { state[at(n)] += inputs.replacement[group * size + n] * removed }
+            for slice in slices { state[at(n)] += inputs.k[slice.key + n] * inputs.v[slice.value + p] }
           }
-          if !inputs.readsBefore { y[output] = read() }
+          if !inputs.readsBefore { read() }
         }
       }
       states.append(state)
@@ -83,24 +110,31 @@ extension Naive {
     for t in (0..<inputs.tokens).reversed() {
       let before = t == 0 ? inputs.state : states[t - 1]
       for h in 0..<inputs.heads {
-        let key = (t * inputs.groups + h / (inputs.heads / inputs.groups)) * size
+        let group = t * inputs.groups + h / (inputs.heads / inputs.groups)
+        let slices = inputs.slices(t, h)
+        let key = group * size
         for p in 0..<width {
-          let output = (t * inputs.heads + h) * width + p
           func at(_ n: Int) -> Int { (h * size + n) * width + p }
           func decay(_ n: Int) -> Int { (t * inputs.heads + h) * decays + (decays == 1 ? 0 : n) }
           func decayed(_ n: Int) -> Real { Real.exponential(inputs.decay[decay(n)]) * before[at(n)] }
-          if !inputs.readsBefore {
-            for n in 0..<size {
-              result.q[key + n] += dy[output] * states[t][at(n)]
-              result.state[at(n)] += dy[output] * inputs.q[key + n]
+          func read(_ state: [Real]) {
+            for slice in slices {
+              let d = dy[slice.value + p]
+              for n in 0..<size {
+                result.q[slice.key + n] += d * state[at(n)]
+                result.state[at(n)] += d * inputs.q[slice.key + n]
+              }
             }
           }
+          if !inputs.readsBefore { read(states[t]) }
           let removed = removes ? (0..<size).reduce(0) { $0 + inputs.removal[key + $1] * decayed($1) } : 0
           var dremoved: Real = 0
           for n in 0..<size {
             let d = result.state[at(n)]
-            result.k[key + n] += d * inputs.v[output]
-            result.v[output] += d * inputs.k[key + n]
+            for slice in slices {
+              result.k[slice.key + n] += d * inputs.v[slice.value + p]
+              result.v[slice.value + p] += d * inputs.k[slice.key + n]
+            }
             guard removes else { continue }
             result.replacement[key + n] += d * removed
             dremoved += d * inputs.replacement[key + n]
@@ -112,10 +146,8 @@ extension Naive {
             }
             result.decay[decay(n)] += result.state[at(n)] * decayed(n)
             result.state[at(n)] *= Real.exponential(inputs.decay[decay(n)])
-            guard inputs.readsBefore else { continue }
-            result.q[key + n] += dy[output] * before[at(n)]
-            result.state[at(n)] += dy[output] * inputs.q[key + n]
           }
+          if inputs.readsBefore { read(before) }
         }
       }
     }

@@ -107,11 +107,11 @@ package struct GatedDeltaMixer: LinearMixer {
     let k = unit(mixed.columns(keys..<2 * keys))
     let opened = operations.activate(operations.project(input, weights.strength), .sigmoid)
     let strength = sizes.negativeEigenvalues ? operations.multiply(opened, by: operations.constant(2, columns: heads)) : opened
-    let erased = operations.headScale(k, by: operations.multiply(strength, by: operations.constant(-1, columns: heads)))
     let read = memory.scan(
       LinearInputs(
         q: q, k: k, v: operations.headScale(mixed.columns(2 * keys..<sizes.channels), by: strength),
-        decay: decay(input, operations), removal: k, replacement: erased, heads: heads), state, operations)
+        decay: decay(input, operations), removal: k,
+        strength: operations.multiply(strength, by: operations.constant(-1, columns: heads)), heads: heads), state, operations)
     guard outputs > 0 else { return residual }
     let normed = operations.normHeads(read, Norm(.rootMeanSquare, weight: weights.norm, epsilon: sizes.epsilon))
     let gated = weights.gate.map {
@@ -154,13 +154,13 @@ package struct GatedDeltaMixer: LinearMixer {
 
   package var scratchPerToken: Int {
     let decays = decaysKeys ? sizes.heads * sizes.stateSize : sizes.heads
-    return 4 * sizes.channels + 9 * (sizes.heads * sizes.stateSize + 16) + 7 * (sizes.values + 16) + 6 * (decays + 16)
+    return 4 * sizes.channels + 8 * (sizes.heads * sizes.stateSize + 16) + 7 * (sizes.values + 16) + 6 * (decays + 16)
       + 6 * (sizes.heads + 16) + (weights.decay?.projection.rank ?? 0) + (weights.gate?.rank ?? 0) + memory.scratch(removes: true) + 8 * 16
   }
 }
 
 extension Operations {
-  /// Each head `times` times in a row, T × (heads · times · N): heads of values that share a head of keys.
+  /// Each head `times` times in a row, T × (heads · times · N): heads of values that share a head of keys, or a head's slices.
   func repeatHeads(_ x: Matrix, heads: Int, times: Int) -> Matrix {
     guard times > 1 else { return x }
     let width = x.columns / heads
@@ -172,7 +172,7 @@ extension Operations {
     }
     places { from, to in y.columns(to).copy(from: x.columns(from)) }
     record(y) { dy, gradients, kernels in
-      let dx = gradients.of(x)
+      guard let dx = gradients.wanted(x) else { return }
       for head in 0..<heads * times {
         kernels.add(
           dy.columns(head * width..<(head + 1) * width), to: dx.columns(head / times * width..<(head / times + 1) * width))

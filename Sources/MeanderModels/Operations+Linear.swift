@@ -1,7 +1,7 @@
 import MeanderKernels
 
 extension Operations {
-  /// The linear recurrence of the family, outputs × (H·P): `LinearInputs` says what it is. The state moves on by all T tokens.
+  /// The linear recurrence of the family, outputs × (H·R·P): `LinearInputs` says what it is. The state moves on by all T tokens.
   ///
   /// - Parameters:
   ///   - inputs: q of the last `outputs` tokens, all else of T.
@@ -45,7 +45,8 @@ extension Operations {
       clock.measure(.scan) {
         let targets = LinearGradients(
           q: gradients.of(inputs.q), k: gradients.of(inputs.k), v: gradients.of(inputs.v), decay: gradients.of(inputs.decay),
-          removal: inputs.removal.map { gradients.of($0) }, replacement: inputs.replacement.map { gradients.of($0) })
+          removal: inputs.removal.map { gradients.of($0) }, replacement: inputs.replacement.map { gradients.of($0) },
+          strength: inputs.strength.map { gradients.of($0) })
         kernels.linearChunkScanBackward(
           inputs, boundaries: boundaries, dy: gradients.of(y), dstate: gradients.of(state), gradients: targets)
       }
@@ -58,12 +59,7 @@ extension Operations {
     let left = pending.array()
     let perDecay = state.rows * state.columns / left.count
     let stored = state.doubles.enumerated().map { $1 * Double.exponential(left[$0 / perDecay]) }
-    let unread = [Double](repeating: 0, count: (tokens - outputs) * inputs.q.columns)
-    let result = Naive.linearScan(
-      NaiveLinearInputs<Double>(
-        q: unread + inputs.q.doubles, k: inputs.k.doubles, v: inputs.v.doubles, decay: inputs.decay.doubles,
-        removal: inputs.removal?.doubles ?? [], replacement: inputs.replacement?.doubles ?? [], state: stored,
-        heads: inputs.heads, groups: inputs.groups, tokens: tokens, readsBefore: inputs.readsBefore))
+    let result = Naive.linearScan(NaiveLinearInputs<Double>(inputs, state: stored))
     state.copy(from: result.states[tokens - 1])
     y.copy(from: Array(result.y.suffix(outputs * y.columns)))
     pending.fill(0)

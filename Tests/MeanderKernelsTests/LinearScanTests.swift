@@ -13,9 +13,13 @@ import Testing
     case diagonal, diagonalReadingFirst
     /// The delta rule without decay, with one of each head, with one of each key, and as RWKV-7 has it.
     case delta, gatedDelta, keyedDelta, generalDelta
+    /// Three slices of each token: Mamba-3 of several inputs and outputs, and what nothing has yet.
+    case ranked, rankedReadingFirst
 
-    var decaysKeys: Bool { [.diagonal, .diagonalReadingFirst, .keyedDelta, .generalDelta].contains(self) }
+    var decaysKeys: Bool { [.diagonal, .diagonalReadingFirst, .keyedDelta, .generalDelta, .rankedReadingFirst].contains(self) }
     var removes: Bool { [.delta, .gatedDelta, .keyedDelta, .generalDelta].contains(self) }
+    var readsBefore: Bool { [.diagonalReadingFirst, .rankedReadingFirst].contains(self) }
+    var rank: Int { [.ranked, .rankedReadingFirst].contains(self) ? 3 : 1 }
   }
 
   struct Shape: Sendable, CustomTestStringConvertible {
@@ -43,7 +47,7 @@ import Testing
     let pending: [Double]
 
     init(_ shape: Shape, _ kind: Kind) {
-      let (tokens, keys) = (shape.tokens, shape.groups * shape.size)
+      let (tokens, keys) = (shape.tokens, shape.groups * kind.rank * shape.size)
       let k = Matrix.random(tokens, keys, seed: 2, scale: 1 / Float(shape.size).squareRoot())
       let columns = kind.decaysKeys ? shape.heads * shape.size : shape.heads
       let decay = Matrix.random(tokens, columns, seed: 4)
@@ -53,20 +57,22 @@ import Testing
           decay[t, h] = kind == .delta ? 0 : -shape.decay * share
         }
       }
-      var removal: Matrix?
-      var replacement: Matrix?
-      if kind.removes {
-        let replaced = Matrix.random(tokens, keys, seed: 9, scale: 0.5 / Float(shape.size).squareRoot())
-        if kind != .generalDelta { for t in 0..<tokens { for n in 0..<keys { replaced[t, n] = -0.6 * k[t, n] } } }
-        removal = kind == .generalDelta ? .random(tokens, keys, seed: 10, scale: 0.5 / Float(shape.size).squareRoot()) : k
-        replacement = replaced
+      var (removal, replacement, strength): (Matrix?, Matrix?, Matrix?)
+      if kind == .generalDelta {
+        removal = .random(tokens, keys, seed: 10, scale: 0.5 / Float(shape.size).squareRoot())
+        replacement = .random(tokens, keys, seed: 9, scale: 0.5 / Float(shape.size).squareRoot())
+      } else if kind.removes {
+        removal = k
+        strength = .random(tokens, shape.groups, seed: 9)
+        for t in 0..<tokens { for group in 0..<shape.groups { strength?[t, group] = -0.6 - 0.3 * (strength?[t, group] ?? 0) } }
       }
+      let width = shape.heads * kind.rank * shape.width
       inputs = LinearInputs(
-        q: .random(tokens, keys, seed: 3), k: k, v: .random(tokens, shape.heads * shape.width, seed: 1), decay: decay,
-        removal: removal, replacement: replacement, heads: shape.heads, groups: shape.groups,
-        readsBefore: kind == .diagonalReadingFirst)
+        q: .random(tokens, keys, seed: 3), k: k, v: .random(tokens, width, seed: 1), decay: decay, removal: removal,
+        replacement: replacement, strength: strength, heads: shape.heads, groups: shape.groups, rank: kind.rank,
+        readsBefore: kind.readsBefore)
       stored = Matrix.random(shape.heads * shape.size, shape.width, seed: 6).copied()
-      dy = .random(tokens, shape.heads * shape.width, seed: 7)
+      dy = .random(tokens, width, seed: 7)
       dfinal = Matrix.random(shape.heads * shape.size, shape.width, seed: 8).copied()
       pending = (0..<columns).map { -0.5 * Double($0 % 7 + 1) }
     }
@@ -77,14 +83,7 @@ import Testing
       return state.array().enumerated().map { Double($1) * exponential(pending[$0 / count]) }
     }
 
-    var naive: NaiveLinearInputs<Double> {
-      func doubles(_ matrix: Matrix) -> [Double] { matrix.array().map { Double($0) } }
-      return NaiveLinearInputs(
-        q: doubles(inputs.q), k: doubles(inputs.k), v: doubles(inputs.v), decay: doubles(inputs.decay),
-        removal: inputs.removal.map(doubles) ?? [], replacement: inputs.replacement.map(doubles) ?? [],
-        state: truth(stored, pending), heads: inputs.heads, groups: inputs.groups, tokens: inputs.tokens,
-        readsBefore: inputs.readsBefore)
-    }
+    var naive: NaiveLinearInputs<Double> { NaiveLinearInputs(inputs, state: truth(stored, pending)) }
 
     /// The scan, in pieces.
     func scan(_ kernels: Kernels, pieces: [Int]) -> (y: Matrix, state: Matrix, pending: Doubles, total: Doubles) {
@@ -93,10 +92,7 @@ import Testing
       var start = 0
       for piece in pieces {
         let rows = start..<start + piece
-        var part = inputs
-        (part.q, part.k, part.v) = (inputs.q.rows(rows), inputs.k.rows(rows), inputs.v.rows(rows))
-        part.decay = inputs.decay.rows(rows)
-        (part.removal, part.replacement) = (inputs.removal?.rows(rows), inputs.replacement?.rows(rows))
+        let part = inputs.rows(rows)
         let each = inputs.scratchPerToken
         let scratch = Matrix([Float](repeating: .nan, count: piece * each), rows: piece, columns: each)
         kernels.linearScan(part, state: state, pending: left, total: total, scratch: scratch, into: y.rows(rows))
@@ -113,11 +109,7 @@ import Testing
     let naive = Naive.linearScan(run.naive)
     expectClose(result.y.array().map { Double($0) }, naive.y, "y")
     expectClose(run.truth(result.state, result.pending.array()), try #require(naive.states.last), "state")
-    let single = NaiveLinearInputs<Float>(
-      q: run.inputs.q.array(), k: run.inputs.k.array(), v: run.inputs.v.array(), decay: run.inputs.decay.array(),
-      removal: run.inputs.removal?.array() ?? [], replacement: run.inputs.replacement?.array() ?? [],
-      state: run.naive.state.map { Float($0) }, heads: shape.heads, groups: shape.groups, tokens: shape.tokens,
-      readsBefore: run.inputs.readsBefore)
+    let single = NaiveLinearInputs<Float>(run.inputs, state: run.naive.state.map { Float($0) })
     expectClose(Naive.linearScan(single).y.map { Double($0) }, naive.y, "naive in Float", within: 1e-4)
     for table in everyTable + [try .named("scalar")] {
       let other = run.scan(kernels(table, threads: 3), pieces: [shape.tokens])
@@ -165,20 +157,33 @@ import Testing
       func zeros(_ matrix: Matrix) -> Matrix { Matrix(rows: matrix.rows, columns: matrix.columns) }
       let gradients = LinearGradients(
         q: zeros(run.inputs.q), k: zeros(run.inputs.k), v: zeros(run.inputs.v), decay: zeros(run.inputs.decay),
-        removal: run.inputs.removal.map(zeros), replacement: run.inputs.replacement.map(zeros))
+        removal: run.inputs.removal.map(zeros), replacement: run.inputs.replacement.map(zeros),
+        strength: run.inputs.strength.map(zeros))
       let dstate = run.dfinal.copied()
       kernels.linearChunkScanBackward(run.inputs, boundaries: boundaries, dy: run.dy, dstate: dstate, gradients: gradients)
       func check(_ actual: Matrix?, _ expected: [Double], _ name: String) {
         expectClose(actual?.array().map { Double($0) } ?? [], expected, name)
       }
       check(gradients.q, expected.q, "dq")
-      check(gradients.k, expected.k, "dk")
+      var dk = expected.k
+      if let strength = run.inputs.strength {
+        // The replacement is as many times k.
+        var dstrength = [Double](repeating: 0, count: strength.rows * strength.columns)
+        let strengths = strength.array()
+        for (index, k) in run.naive.k.enumerated() {
+          let place = index / shape.size
+          dk[index] += Double(strengths[place]) * expected.replacement[index]
+          dstrength[place] += k * expected.replacement[index]
+        }
+        check(gradients.strength, dstrength, "dstrength")
+      }
+      check(gradients.k, dk, "dk")
       check(gradients.v, expected.v, "dv")
       check(gradients.decay, expected.decay, "ddecay")
       check(dstate, expected.state, "dstate")
       if kind.removes {
         check(gradients.removal, expected.removal, "dremoval")
-        check(gradients.replacement, expected.replacement, "dreplacement")
+        if kind == .generalDelta { check(gradients.replacement, expected.replacement, "dreplacement") }
       }
     }
   }
@@ -212,5 +217,14 @@ import Testing
     guard kind.removes else { return }
     check(\.removal, gradients.removal, "dremoval")
     check(\.replacement, gradients.replacement, "dreplacement")
+  }
+}
+
+extension LinearInputs {
+  func rows(_ rows: Range<Int>) -> LinearInputs {
+    LinearInputs(
+      q: q.rows(rows), k: k.rows(rows), v: v.rows(rows), decay: decay.rows(rows), removal: removal?.rows(rows),
+      replacement: replacement?.rows(rows), strength: strength?.rows(rows), heads: heads, groups: groups, rank: rank,
+      readsBefore: readsBefore)
   }
 }

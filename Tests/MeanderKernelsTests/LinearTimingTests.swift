@@ -11,12 +11,12 @@ import Testing
   func theGatedDeltaRule(heads: Int, width: Int, size: Int) {
     let tokens = 4096
     let k = Matrix.random(tokens, heads * size, seed: 2, scale: 1 / Float(size).squareRoot())
-    let replacement = Matrix(k.array().map { -0.6 * $0 }, rows: tokens, columns: heads * size)
+    let strength = Matrix([Float](repeating: -0.6, count: tokens * heads), rows: tokens, columns: heads)
     let decay = Matrix.random(tokens, heads, seed: 4)
     for t in 0..<tokens { for head in 0..<heads { decay[t, head] = -0.05 * abs(decay[t, head]) } }
     let inputs = LinearInputs(
       q: .random(tokens, heads * size, seed: 3), k: k, v: .random(tokens, heads * width, seed: 1), decay: decay, removal: k,
-      replacement: replacement, heads: heads)
+      strength: strength, heads: heads)
     let kernels = kernels(threads: 1)
     let scratch = Matrix(rows: tokens, columns: inputs.scratchPerToken)
     func run(_ body: (_ state: Matrix, _ pending: Doubles, _ total: Doubles, _ y: Matrix) -> Void) -> (Double, Matrix) {
@@ -24,6 +24,8 @@ import Testing
       for _ in 0..<5 {
         let state = Matrix(rows: heads * size, columns: width)
         y = Matrix(rows: tokens, columns: heads * width)
+        // The system hands out memory before the clock runs.
+        y.fill(0)
         let (pending, total) = (Doubles(.init(repeating: 0, count: heads)), Doubles(.init(repeating: 0, count: heads)))
         let elapsed = ContinuousClock().measure { body(state, pending, total, y) }
         times.append(Double(elapsed.components.attoseconds) / 1e18 + Double(elapsed.components.seconds))
@@ -46,21 +48,29 @@ import Testing
     let (chunk, chunked) = run { state, pending, total, y in
       kernels.linearChunkScan(inputs, state: state, pending: pending, total: total, boundaries: nil, into: y)
     }
+    let boundaries = LinearBoundaries()
+    func zeros(_ matrix: Matrix) -> Matrix {
+      let zeros = Matrix(rows: matrix.rows, columns: matrix.columns)
+      zeros.fill(0)
+      return zeros
+    }
+    let gradients = LinearGradients(
+      q: zeros(inputs.q), k: zeros(inputs.k), v: zeros(inputs.v), decay: zeros(inputs.decay), removal: zeros(inputs.k),
+      strength: zeros(strength))
+    let (back, _) = run { state, pending, total, y in
+      if boundaries.isEmpty {
+        kernels.linearChunkScan(inputs, state: state, pending: pending, total: total, boundaries: boundaries, into: y)
+      }
+      kernels.linearChunkScanBackward(inputs, boundaries: boundaries, dy: chunked, dstate: state, gradients: gradients)
+    }
     #expect(bits(same) == bits(expected))
     expectClose(chunked.array(), expected.array(), "chunks")
     func text(_ seconds: Double) -> String { "\((seconds * 1e6 / Double(tokens * heads) * 1000).rounded() / 1000) µs" }
     print(
       """
-      H \(heads) P \(width) N \(size), a head and token: scan \(text(scan)), a token a call \(text(single)), chunks \(text(chunk)); \
+      H \(heads) P \(width) N \(size), a head and token: scan \(text(scan)), a token a call \(text(single)), chunks \(text(chunk)), \
+      back \(text(back)); \
       chunks are \((scan / chunk * 100).rounded() / 100) times the scan, \((single / chunk * 100).rounded() / 100) times single tokens
       """)
-  }
-}
-
-extension LinearInputs {
-  fileprivate func rows(_ rows: Range<Int>) -> LinearInputs {
-    LinearInputs(
-      q: q.rows(rows), k: k.rows(rows), v: v.rows(rows), decay: decay.rows(rows), removal: removal?.rows(rows),
-      replacement: replacement?.rows(rows), heads: heads, groups: groups, readsBefore: readsBefore)
   }
 }

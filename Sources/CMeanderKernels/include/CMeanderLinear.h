@@ -12,8 +12,9 @@
 #define MEANDER_LINEAR_BLOCK 64
 
 /// What a token does to a head's stored state, with the decay that is pending taken in. `decay`: T × (H·decays), where a head
-/// has one decay or one for each of its N keys; q: outputs × (G·N); k, removal, replacement: T × (G·N);
-/// factors, key, removed, replaced: T × (H·N); read: outputs × (H·N).
+/// has one decay or one for each of its N keys; q: outputs × (G·R·N); k: T × (G·R·N); removal, replacement: T × (G·N);
+/// strength: T × G, where the replacement is that times k; factors, removed, replaced: T × (H·N); key: T × (H·R·N); read:
+/// outputs × (H·R·N). R, the rank, is 1 where there is a removal.
 typedef struct {
   const float *decay;
   size_t decay_stride;
@@ -25,16 +26,18 @@ typedef struct {
   size_t removal_stride;
   const float *_Nullable replacement;
   size_t replacement_stride;
+  const float *_Nullable strength;
+  size_t strength_stride;
   double *pending, *total;
   float *factors, *read, *key;
   float *_Nullable removed;
   float *_Nullable replaced;
-  size_t tokens, outputs, heads, groups, state_size, decays;
+  size_t tokens, outputs, heads, groups, state_size, decays, rank;
   bool reads_before;
 } meander_linear_gates;
 
-/// G[n, p] = f[n]·G[n, p] + key[n]·v[p] + replaced[n]·Σ_m removed[m]·G[m, p]; y[p] = Σ_n read[n]·G[n, p], of G after the
-/// token or before it. v: T × (H·P); state: H × N × P; y: outputs × (H·P); the others as `gates` left them.
+/// G[n, p] = f[n]·G[n, p] + Σ_r key[r, n]·v[r, p] + replaced[n]·Σ_m removed[m]·G[m, p]; y[r, p] = Σ_n read[r, n]·G[n, p], of
+/// G after the token or before it. v: T × (H·R·P); state: H × N × P; y: outputs × (H·R·P); the others as `gates` left them.
 typedef struct {
   const float *v;
   size_t v_stride;
@@ -44,28 +47,58 @@ typedef struct {
   float *state;
   float *_Nullable y;
   size_t y_stride;
-  size_t tokens, outputs, heads, head_width, state_size;
+  size_t tokens, outputs, heads, head_width, state_size, rank;
   bool reads_before;
 } meander_linear_scan;
 
-/// Of one head over a chunk: exp(c) before the first token and after each ((Q + 1) × N) and exp(-c) after each (Q × N), where
-/// c is `pending` and the decays up to there; `pending` moves on.
+/// One head over a chunk: see LinearChunk.swift. Scales everything to the stored state, in blocks whose rows are a token's slices, one
+/// token after the other; finds scores = A·Kᵀ of what is written before it is read and, where something is removed, W; writes
+/// y = q̂·G + scores·W where there is a y, and moves the state, G += Kᵀ·W, where it `moves`.
 typedef struct {
-  const float *decay;
-  size_t decay_stride;
-  double *pending;
+  /// Of the head, q, k, removal, replacement: a row of rank · N for each token, v: of rank · P, strength: one number.
+  const float *q;
+  size_t q_stride;
+  const float *k;
+  size_t k_stride;
+  const float *_Nullable removal;
+  size_t removal_stride;
+  const float *_Nullable replacement;
+  size_t replacement_stride;
+  const float *_Nullable strength;
+  size_t strength_stride;
+  const float *v;
+  size_t v_stride;
+  /// c before the first token and after each, and exp(c) and exp(-c): (tokens + 1) × decays.
+  const double *sums;
   float *shrink, *grow;
-  size_t tokens, state_size, decays;
-} meander_linear_exponents;
+  /// A and K: blocks of rows × stride. Rows are a multiple of 16, behind the tokens' slices all zeros; the stride, and that of the
+  /// values, is a multiple of 16 or 32 from N or P on, filled with zeros.
+  float *reads, *writes;
+  /// A strength for each row.
+  float *_Nullable strengths;
+  /// rows of A × rows of K.
+  float *scores;
+  /// W: as many blocks as K has, of rows × value_stride; and what the removals find, one block.
+  float *values;
+  float *_Nullable found;
+  /// N × P without gaps, and of the tokens that there are.
+  float *state;
+  float *_Nullable y;
+  size_t y_stride;
+  /// Kᵀ, and a panel of G: stride × rows of K, stride × 32.
+  float *turned, *panel;
+  /// `ahead`: tokens behind these that are read next.
+  size_t tokens, ahead, rank, rows, stride, value_stride, state_size, head_width, decays;
+  bool reads_before, moves;
+} meander_linear_chunk;
 
-/// x = (1 - L)⁻¹·x for a strictly lower L (rows × rows), or its transpose; x: rows × columns.
+/// x = (1 - Lᵀ)⁻¹·x for a strictly lower L (rows × rows); x: rows × columns.
 typedef struct {
   const float *lower;
   size_t lower_stride;
   float *x;
   size_t x_stride;
   size_t rows, columns;
-  bool transposed;
 } meander_unit_solve;
 
 /// The selective scan of Mamba-1 over channels: see `channelScan` in ChannelScan.swift.

@@ -244,7 +244,7 @@ typedef struct {
   void (*attention_rows_backward)(const meander_attention_rows_backward *job);
   void (*channel_scan_backward)(const meander_channel_scan_backward *job);
   void (*lstm_cell_backward)(const meander_lstm_cell_backward *job);
-  void (*linear_exponents)(const meander_linear_exponents *job);
+  void (*linear_chunk)(const meander_linear_chunk *job);
   void (*unit_solve)(const meander_unit_solve *job);
   void (*cross_entropy)(const meander_cross_entropy *job);
   void (*adam)(const meander_adam *job);
@@ -255,6 +255,18 @@ typedef struct {
   /// Σ x·y in fp32.
   float (*dot)(const float *x, const float *y, size_t count);
 } meander_training_table;
+
+/// Zeros where a row of slices meets slices of its own token or of later ones; scores: blocks of rows × rows.
+static inline void meander_clear_later(
+    float *scores, size_t stride, size_t rows, size_t rank, size_t read_blocks, size_t write_blocks) {
+  for (size_t i = 0; i < read_blocks * rows; i++) {
+    const size_t first = i % rows / rank * rank;
+    for (size_t block = 0; block < write_blocks; block++) {
+      float *row = scores + i * stride + block * rows;
+      for (size_t j = first; j < rows; j++) row[j] = 0;
+    }
+  }
+}
 
 /// Floats that `chunk_scan` and its way back need for their scratch memory.
 static inline size_t meander_chunk_scratch(size_t chunk, size_t head_width, size_t state_size) {

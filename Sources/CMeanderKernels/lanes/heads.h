@@ -32,10 +32,14 @@ static void NAME(heads_scale)(const meander_heads *job, size_t first_row, size_t
       const float *a = job->a + row * job->a_stride + head * job->width;
       const vec factor = splat(job->b[row * job->b_stride + head]);
       float *y = job->y + row * job->y_stride + head * job->width;
-      for (size_t i = 0; i < job->width; i += LANES) {
-        size_t count = job->width - i < LANES ? job->width - i : LANES;
-        vec value = factor * load_part(a + i, count);
-        store_part(y + i, job->adding ? load_part(y + i, count) + value : value, count);
+      size_t i = 0;
+      for (; i + LANES <= job->width; i += LANES) {
+        vec value = factor * load(a + i);
+        store(y + i, job->adding ? load(y + i) + value : value);
       }
+      const size_t count = job->width - i;
+      if (count == 0) continue;
+      vec value = factor * load_part(a + i, count);
+      store_part(y + i, job->adding ? load_part(y + i, count) + value : value, count);
     }
 }

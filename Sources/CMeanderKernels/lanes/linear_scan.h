@@ -23,19 +23,26 @@ INLINE void NAME(linear_put)(float *to, const float *from, vec scale, size_t cou
 
 INLINE void NAME(linear_keys)(
     const meander_linear_gates *job, size_t token, size_t head, size_t n, size_t count, NAME(linear_lanes) lanes) {
-  const size_t width = job->heads * job->state_size, from = head / (job->heads / job->groups) * job->state_size + n;
-  const size_t at = token * width + head * job->state_size + n, skipped = job->tokens - job->outputs;
+  const size_t size = job->state_size, rank = job->rank, group = head / (job->heads / job->groups), from = group * size + n;
+  const size_t slices = group * rank * size + n, skipped = job->tokens - job->outputs;
+  const size_t at = (token * job->heads + head) * size + n, slice = (token * job->heads + head) * rank * size + n;
   store_part(job->factors + at, lanes.factor, count);
-  NAME(linear_put)(job->key + at, job->k + token * job->k_stride + from, lanes.grow, count);
+  for (size_t r = 0; r < rank * size; r += size)
+    NAME(linear_put)(job->key + slice + r, job->k + token * job->k_stride + slices + r, lanes.grow, count);
   if (job->removal) {
     vec scale = lanes.shrink * lanes.factor;
     NAME(linear_put)(job->removed + at, job->removal + token * job->removal_stride + from, scale, count);
-    NAME(linear_put)(job->replaced + at, job->replacement + token * job->replacement_stride + from, lanes.grow, count);
+    vec own = job->replacement ? load_part(job->replacement + token * job->replacement_stride + from, count)
+                               : job->strength[token * job->strength_stride + group]
+                                     * load_part(job->k + token * job->k_stride + from, count);
+    store_part(job->replaced + at, lanes.grow * own, count);
   }
   if (token < skipped) return;
   vec scale = job->reads_before ? lanes.before : lanes.shrink;
-  NAME(linear_put)(
-      job->read + (at - skipped * width), job->q + (token - skipped) * job->q_stride + from, scale, count);
+  for (size_t r = 0; r < rank * size; r += size)
+    NAME(linear_put)(
+        job->read + (slice + r - skipped * job->heads * rank * size), job->q + (token - skipped) * job->q_stride + slices + r,
+        scale, count);
 }
 
 // A head whose keys share one decay.
@@ -121,9 +128,54 @@ INLINE void NAME(linear_tokens)(
   }
 }
 
+// y of one of a token's slices, of the state as it is.
+INLINE void NAME(linear_read)(
+    const meander_linear_scan *job, NAME(linear_place) place, size_t out, size_t r, const float *state, const size_t vectors) {
+  const size_t slice = (out * job->heads + place.head) * job->rank + r, size = job->state_size;
+  const bool whole = place.count == vectors * LANES;
+  const float *read = job->read + slice * size;
+  float *to = job->y + out * job->y_stride + (place.head * job->rank + r) * job->head_width + place.first_p;
+  vec y[4];
+  UNROLL for (size_t w = 0; w < vectors; w++) y[w] = splat(0);
+  for (size_t n = 0; n < size; n++, state += job->head_width)
+    UNROLL for (size_t w = 0; w < vectors; w++)
+      y[w] = fma_(splat(read[n]), whole ? load(state + w * LANES) : load_part(state, place.count), y[w]);
+  UNROLL for (size_t w = 0; w < vectors; w++)
+    if (whole) store(to + w * LANES, y[w]); else store_part(to, y[w], place.count);
+}
+
+// All tokens, each written and read in several slices, and nothing removed.
+INLINE void NAME(linear_ranked)(const meander_linear_scan *job, NAME(linear_place) place, const size_t vectors) {
+  const size_t size = job->state_size, width = job->head_width, rank = job->rank, skipped = job->tokens - job->outputs;
+  const bool whole = place.count == vectors * LANES;
+  float *state = job->state + place.head * size * width + place.first_p;
+  for (size_t token = 0; token < job->tokens; token++) {
+    const size_t at = (token * job->heads + place.head) * size;
+    const float *key = job->key + at * rank;
+    const float *v = job->v + token * job->v_stride + place.head * rank * width + place.first_p;
+    const size_t reads = token < skipped ? 0 : rank;
+    for (size_t r = 0; job->reads_before && r < reads; r++)
+      NAME(linear_read)(job, place, token - skipped, r, state, vectors);
+    for (size_t n = 0; n < size; n++)
+      UNROLL for (size_t w = 0; w < vectors; w++) {
+        float *to = state + n * width + w * LANES;
+        vec g = job->factors[at + n] * (whole ? load(to) : load_part(to, place.count));
+        for (size_t r = 0; r < rank; r++) {
+          const float *from = v + r * width + w * LANES;
+          g = fma_(splat(key[r * size + n]), whole ? load(from) : load_part(from, place.count), g);
+        }
+        if (whole) store(to, g); else store_part(to, g, place.count);
+      }
+    for (size_t r = 0; !job->reads_before && r < reads; r++)
+      NAME(linear_read)(job, place, token - skipped, r, state, vectors);
+  }
+}
+
 INLINE void NAME(linear_run)(const meander_linear_scan *job, NAME(linear_place) place, const size_t vectors) {
   const size_t silent = job->tokens - job->outputs, end = job->tokens;
-  if (job->removed) {
+  if (job->rank > 1) {
+    NAME(linear_ranked)(job, place, vectors);
+  } else if (job->removed) {
     NAME(linear_tokens)(job, place, 0, silent, vectors, true, false, false);
     if (job->reads_before) NAME(linear_tokens)(job, place, silent, end, vectors, true, true, true);
     else NAME(linear_tokens)(job, place, silent, end, vectors, true, false, true);

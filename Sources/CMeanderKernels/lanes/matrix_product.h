@@ -5,8 +5,8 @@
 #define PRODUCT_INNER 256
 #define PRODUCT_ROW_BLOCK 320
 
-// Four columns of four numbers, `stride` apart, into four rows of a panel.
-INLINE void NAME(turn)(const float *from, size_t stride, float *to) {
+// Four columns of four numbers, `stride` apart, into four rows.
+INLINE void NAME(turn)(const float *from, size_t stride, float *to, size_t to_stride) {
   typedef float four __attribute__((ext_vector_type(4)));
   four a, b, c, d;
   __builtin_memcpy(&a, from, sizeof a);
@@ -18,7 +18,7 @@ INLINE void NAME(turn)(const float *from, size_t stride, float *to) {
   four rows[4] = {
       __builtin_shufflevector(low, low2, 0, 1, 4, 5), __builtin_shufflevector(low, low2, 2, 3, 6, 7),
       __builtin_shufflevector(high, high2, 0, 1, 4, 5), __builtin_shufflevector(high, high2, 2, 3, 6, 7)};
-  UNROLL for (size_t k = 0; k < 4; k++) __builtin_memcpy(to + k * MEANDER_BLOCK, rows + k, sizeof *rows);
+  UNROLL for (size_t k = 0; k < 4; k++) __builtin_memcpy(to + k * to_stride, rows + k, sizeof *rows);
 }
 
 // Columns [first, first + count) of b for `inner` steps from `from` as [k][16]; what is missing is zeros.
@@ -39,7 +39,7 @@ INLINE void NAME(pack_panel)(
   for (; c + 4 <= count; c += 4) {
     const float *from = b + c * job->b_column;
     size_t k = 0;
-    for (; k + 4 <= inner; k += 4) NAME(turn)(from + k, job->b_column, panel + k * MEANDER_BLOCK + c);
+    for (; k + 4 <= inner; k += 4) NAME(turn)(from + k, job->b_column, panel + k * MEANDER_BLOCK + c, MEANDER_BLOCK);
     for (; k < inner; k++)
       for (size_t i = 0; i < 4; i++) panel[k * MEANDER_BLOCK + c + i] = from[i * job->b_column + k];
   }
