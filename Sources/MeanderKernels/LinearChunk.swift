@@ -4,16 +4,16 @@ import CMeanderKernels
 // and hats for what is scaled to the stored state, q̂ = exp(c)·q, r̂ = exp(c)·removal, k̂ = exp(-c)·k, p̂ = exp(-c)·replacement,
 // what is read stands in one matrix, what is written in another, and a token's R slices in rows one after the other:
 //
-//     A = [q̂; r̂]     K = [k̂]          W = [V + strength ∘ D]     where the replacement is k times a strength, or nothing is removed
+//     A = [q̂; r̂]     K = [k̂]          W = [V + strength ∘ D]     where the replacement is k times a strength
 //                    K = [k̂; p̂]      W = [V; D]                 where it is its own
 //     S = A·Kᵀ, lower in each block: strictly for r̂, and for q̂ where q reads first
 //     D = r̂·G + S_r·W                                            what the removals find: row after row
 //     y = q̂·G + S_q·W,     G' = G + Kᵀ·W
 //
-// which is the WY form of the delta rule (Yang and others 2024) with decays inside: its triangular solve runs in registers, some rows
-// by some columns at a time. Without removals A is q̂, and W is V. A chunk ends early where exp(-c) would grow past e^40, and a token
-// that decays by more is a chunk of its own, whose decay is multiplied in before: q̂ and its like are unscaled there. Back, with
-// H = exp(c[Q])·dS' the gradient of G', F = [dy; E] that of what A reads:
+// which is the WY form of the delta rule (Yang and others 2024) with decays inside: its triangular solve runs in registers, some
+// rows by some columns at a time. Without removals A is q̂, and W is V. A chunk ends early where exp(-c) would grow past e^40, and
+// a token that decays by more is a chunk of its own, whose decay is multiplied in before: q̂ and its like are unscaled there.
+// Back, with H = exp(c[Q])·dS' the gradient of G', F = [dy; E] that of what A reads:
 //
 //     dW  = S_qᵀ·dy + K·H + S_rᵀ·E, where E is dD, or strength ∘ dW: row after row from the last
 //     dS  = F·Wᵀ, lower as S               d(strength) = ⟨D, dW⟩ of each row,     dV = dW of the first block
@@ -64,7 +64,7 @@ extension LinearInputs {
     return limit
   }
 
-  /// Bytes that a head's chunk takes, and its way back: some forty arrays of Q·R × N, Q·R × P or Q·R × 2·Q·R, and six of N × P.
+  /// Bytes that a head's chunk takes, and its way back: some forty arrays of Q·R rows, of N, P or 2·Q·R columns, and six of N × P.
   var chunkByteCount: Int {
     let rows = Self.padded(chunk * rank) + 1
     let widest = max(Self.padded(stateSize), Self.padded(headWidth, to: 32), 2 * rows)
@@ -151,8 +151,8 @@ struct LinearChunk {
   /// The block of W that the removals write into.
   var solved: Range<Int> { block(writeBlocks - 1) }
 
-  /// Finds A, K, S and W from the state before the chunk, N × P without gaps; D as well, or, with y, Q × (R·P), the outputs, and then
-  /// the state moves on. `ahead`: how many tokens are to be read next.
+  /// Finds A, K, S and W from the state before the chunk, N × P without gaps; D as well, or, with y, Q × (R·P), the outputs,
+  /// and then the state moves on. `ahead`: how many tokens are to be read next.
   func run(_ state: Matrix, into y: Matrix? = nil, ahead: Int = 0, _ kernels: Kernels) {
     let (size, width) = (inputs.stateSize, inputs.headWidth)
     precondition(

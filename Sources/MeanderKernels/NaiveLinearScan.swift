@@ -56,7 +56,8 @@ package struct NaiveLinearGradients<Real: NaiveReal> {
 }
 
 extension Naive {
-  /// The linear recurrence, token by token: U = exp(decay)·S, S = U + replacement ⊗ (removal·U) + Σ_r k[r] ⊗ v[r], y[r] = q[r]·S.
+  /// The linear recurrence, token by token: U = exp(decay)·S, S = U + replacement ⊗ (removal·U) + Σ_r k[r] ⊗ v[r],
+  /// y[r] = q[r]·S.
   ///
   /// Returns y (T × (H·R·P)), and the state after each token.
   @specialized(where Real == Double)

@@ -38,34 +38,39 @@ extension Kernels {
     precondition(
       x.rows == y.rows && x.columns == y.columns && x.columns % headWidth == 0 && 2 * pairs <= headWidth
         && (angles.cosines.rows == x.rows || angles.cosines.rows == 1), "a rotation of mismatched shapes")
-    rotate(x, by: angles, headWidth: headWidth, pairs: pairs, angleHeadStride: 0, back: back, neighbors: false, into: y)
+    rotate(x, by: angles, headWidth: headWidth, pairs: pairs, gap: pairs, angleHeadStride: 0, back: back, into: y)
   }
 
-  /// Turns the neighbouring places 2i and 2i + 1 of each head of x by angles of the head's own, or, `back`, by minus them. In place
-  /// allowed.
+  /// Turns the neighbouring places 2i and 2i + 1 of each head of x, or, in `halves`, the places i and i + headWidth/2, by angles of the
+  /// head's own, or, `back`, by minus them. In place allowed.
   ///
   /// - Parameters:
-  ///   - x, y: T × (heads · headWidth)
+  ///   - x, y: T × (heads · slices · headWidth); a head's slices are turned alike.
   ///   - angles: T × (heads · pairs), or 1 × (heads · pairs) for all rows.
-  package func rotateNeighbors(_ x: Matrix, by angles: Angles, heads: Int, back: Bool = false, into y: Matrix) {
-    let pairs = angles.cosines.columns / heads
+  package func rotateHeads(
+    _ x: Matrix, by angles: Angles, heads: Int, slices: Int = 1, halves: Bool = false, back: Bool = false, into y: Matrix
+  ) {
+    let (pairs, width) = (angles.cosines.columns / heads, x.columns / (heads * slices))
     precondition(
-      x.rows == y.rows && x.columns == y.columns && x.columns % heads == 0 && angles.cosines.columns % heads == 0
-        && 2 * pairs * heads <= x.columns && (angles.cosines.rows == x.rows || angles.cosines.rows == 1),
+      x.rows == y.rows && x.columns == y.columns && x.columns % (heads * slices) == 0 && angles.cosines.columns % heads == 0
+        && 2 * pairs <= width && (!halves || width % 2 == 0) && (angles.cosines.rows == x.rows || angles.cosines.rows == 1),
       "a rotation of mismatched shapes")
     rotate(
-      x, by: angles, headWidth: x.columns / heads, pairs: pairs, angleHeadStride: pairs, back: back, neighbors: true, into: y)
+      x, by: angles, headWidth: width, pairs: pairs, gap: halves ? width / 2 : nil, slices: slices, angleHeadStride: pairs,
+      back: back, into: y)
   }
 
-  /// The shapes were checked by the callers.
+  /// The shapes were checked by the callers. gap: from a place to what it is turned with; nil between neighbours.
   private func rotate(
-    _ x: Matrix, by angles: Angles, headWidth: Int, pairs: Int, angleHeadStride: Int, back: Bool, neighbors: Bool, into y: Matrix
+    _ x: Matrix, by angles: Angles, headWidth: Int, pairs: Int, gap: Int?, slices: Int = 1, angleHeadStride: Int, back: Bool,
+    into y: Matrix
   ) {
     // Safe: as the callers checked; parts write disjoint rows.
     let job = meander_rotation(
       x: x.base, x_stride: x.stride, cosines: angles.cosines.base, sines: angles.sines.base,
       angle_stride: angles.cosines.rows == 1 ? 0 : angles.cosines.stride, angle_head_stride: angleHeadStride, y: y.base,
-      y_stride: y.stride, heads: x.columns / headWidth, head_width: headWidth, pairs: pairs, back: back, neighbors: neighbors)
+      y_stride: y.stride, heads: x.columns / headWidth, slices: slices, head_width: headWidth, pairs: pairs, gap: gap ?? 1,
+      back: back, neighbors: gap == nil)
     let function = functions.rotate
     withUnsafePointer(to: job) { job in
       team.split(x.rows, workers: sharing(operations: x.rows * x.columns * 2)) {

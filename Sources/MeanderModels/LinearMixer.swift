@@ -108,6 +108,6 @@ struct LinearState {
     }
   }
 
-  /// Floats that the scan allocates for a token, beside its output.
-  func scratch(removes: Bool) -> Int { (removes ? 5 : 3) * heads * size + 16 }
+  /// Floats that the scan allocates for a token of so many slices, beside its output.
+  func scratch(removes: Bool, rank: Int = 1) -> Int { (removes ? 5 : 1 + 2 * rank) * heads * size + 16 }
 }

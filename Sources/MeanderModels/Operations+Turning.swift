@@ -64,25 +64,60 @@ extension Operations {
     return result
   }
 
-  /// Neighbouring places of each head turned by the head's own angles, T × (H·N).
-  func rotateNeighbors(_ x: Matrix, by turning: TurningAngles, heads: Int) -> Matrix {
+  /// Pairs of places turned by angles of the head's own, in each of its slices alike, T × (H·R·N): neighbours, or, in `halves`, the
+  /// places i and i + N/2.
+  func rotateHeads(_ x: Matrix, by turning: TurningAngles, heads: Int, slices: Int, halves: Bool) -> Matrix {
     let y = arena.matrix(rows: x.rows, columns: x.columns)
-    kernels.rotateNeighbors(x, by: turning.angles, heads: heads, into: y)
+    kernels.rotateHeads(x, by: turning.angles, heads: heads, slices: slices, halves: halves, into: y)
     record(y) { dy, gradients, kernels in
       let turned = Matrix(rows: x.rows, columns: x.columns)
-      kernels.rotateNeighbors(dy, by: turning.angles, heads: heads, back: true, into: turned)
+      kernels.rotateHeads(dy, by: turning.angles, heads: heads, slices: slices, halves: halves, back: true, into: turned)
       kernels.add(turned, to: gradients.of(x))
       let dturns = gradients.of(turning.turns)
-      let (size, pairs) = (x.columns / heads, dturns.columns / heads)
+      let (size, pairs) = (x.columns / (heads * slices), dturns.columns / heads)
       for t in 0..<x.rows {
-        for head in 0..<heads {
+        for slice in 0..<heads * slices {
           for pair in 0..<pairs {
-            let (first, second) = (head * size + 2 * pair, head * size + 2 * pair + 1)
+            let first = slice * size + (halves ? pair : 2 * pair)
+            let second = first + (halves ? size / 2 : 1)
             let d = dy[t, second] * y[t, first] - dy[t, first] * y[t, second]
-            dturns[t, head * pairs + pair] += 2 * .pi * d
+            dturns[t, slice / slices * pairs + pair] += 2 * .pi * d
           }
         }
       }
+    }
+    return y
+  }
+
+  /// Each head's slices moved up, T × (H·R·P): y[h, r] = x[h, (r + count) mod R].
+  func rolled(_ x: Matrix, heads: Int, slices: Int, by count: Int) -> Matrix {
+    guard count % slices != 0 else { return x }
+    let (y, width) = (arena.matrix(rows: x.rows, columns: x.columns), x.columns / (heads * slices))
+    let places = (0..<heads * slices).map { place in
+      let from = place / slices * slices + (place + count) % slices
+      return (from: from * width..<(from + 1) * width, to: place * width..<(place + 1) * width)
+    }
+    for place in places { y.columns(place.to).copy(from: x.columns(place.from)) }
+    record(y) { dy, gradients, kernels in
+      let dx = gradients.of(x)
+      for place in places { kernels.add(dy.columns(place.to), to: dx.columns(place.from)) }
+    }
+    return y
+  }
+
+  /// The sum of each head's slices, T × (H·P).
+  func sumSlices(_ x: Matrix, heads: Int, slices: Int) -> Matrix {
+    guard slices > 1 else { return x }
+    let width = x.columns / (heads * slices)
+    let y = arena.matrix(rows: x.rows, columns: heads * width)
+    y.fill(0)
+    let places = (0..<heads * slices).map { place in
+      (from: place * width..<(place + 1) * width, to: place / slices * width..<(place / slices + 1) * width)
+    }
+    for place in places { kernels.add(x.columns(place.from), to: y.columns(place.to)) }
+    record(y) { dy, gradients, kernels in
+      let dx = gradients.of(x)
+      for place in places { kernels.add(dy.columns(place.to), to: dx.columns(place.from)) }
     }
     return y
   }

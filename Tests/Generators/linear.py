@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Logits and states of small models of the linear family that have no reference in transformers, from the published formulas written
-out token by token in double precision: Tests/Fixtures/{retnet,gla,hgrn2,delta-net,gated-deltanet,mamba3,mamba3-groups}.
+out token by token in double precision: Tests/Fixtures/{retnet,gla,hgrn2,delta-net,gated-deltanet,mamba3,mamba3-groups,mamba3-mimo,
+mamba3-mimo-norm}.
 
     python3 -m pip install numpy safetensors
     python3 Tests/Generators/linear.py
@@ -323,6 +324,82 @@ class Mamba3Groups(Mamba3):
         return softplus(a)
 
 
+class Mamba3Mimo(Mamba3):
+    """Several inputs and outputs: slices of B and C, and vectors that make a slice of x and of z, and take one of y."""
+
+    name = "mamba3-mimo"
+    keys, angles, rank = 8, 2, 3
+    configuration = {"model_type": "mamba3", "state_size": 8, "head_dim": 8, "rope_fraction": 0.5, "is_mimo": True, "mimo_rank": 3,
+                     "tie_word_embeddings": True}
+
+    def declare(self):
+        h, n, p, r = self.heads_, self.keys, self.values, self.rank
+        self.add("in_proj.weight", 2 * h * p + 2 * r * self.groups * n + 3 * h + self.angles, D, scale=0.3)
+        self.add("dt_bias", h, scale=0.7, offset=-0.5)
+        for letter in "BC":
+            self.add(f"{letter}_norm.weight", n, scale=0.5, offset=1)
+            self.add(f"{letter}_bias", h, r, n, scale=0.5, offset=1)
+        for letter, middle in (("x", 1 / r), ("z", 1), ("o", 1 / r)):
+            self.add(f"mimo_{letter}", h, r, p, scale=0.15, offset=middle)
+        self.add("D", h, scale=0.5, offset=1)
+        if self.normed:
+            self.add("norm.weight", h * p, scale=0.5, offset=1)
+        self.add("out_proj.weight", D, h * p)
+
+    def zeros(self):
+        return super().zeros() | {"k": np.zeros((self.rank, self.heads_, self.keys))}
+
+    def turn(self, x, angle):
+        """The places i and i + N/2 of each head by the head's own angles."""
+        y, half = x.copy(), self.keys // 2
+        first, second = x[:, :self.angles], x[:, half:half + self.angles]
+        y[:, :self.angles] = first * np.cos(angle) - second * np.sin(angle)
+        y[:, half:half + self.angles] = first * np.sin(angle) + second * np.cos(angle)
+        return y
+
+    def step(self, u, state):
+        h, n, p, g, r = self.heads_, self.keys, self.values, self.groups, self.rank
+        sizes = [h * p, h * p, r * g * n, r * g * n, h, h, h, self.angles]
+        z, x, B, C, dt, a, trapezoid, turning = np.split(self.w("in_proj.weight") @ u, np.cumsum(sizes)[:-1])
+        dt = softplus(dt + self.w("dt_bias"))
+        kept = np.exp(np.minimum(-self.rate(a), -1e-4) * dt)
+        share = sigmoid(trapezoid)
+        angle = state["angle"] + math.pi * np.tanh(turning)[None, :] * dt[:, None]
+        state["angle"] = angle - 2 * math.pi * np.floor(angle / (2 * math.pi))
+        x, z = self.heads(x, h), self.heads(z, h)
+        S = kept[:, None, None] * state["S"]
+        keys, queries = [], []
+        for slice in range(r):
+            for letter, part, found in (("B", B, keys), ("C", C, queries)):
+                own = norm(part.reshape(r, g, n)[slice], self.w(f"{letter}_norm.weight"), 1e-5)
+                biased = np.repeat(own, h // g, axis=0) + self.w(f"{letter}_bias")[:, slice]
+                found.append(self.turn(biased, state["angle"]))
+            projection = self.w("mimo_x")[:, slice]
+            old, new = (1 - share) * dt * kept, share * dt
+            S = S + old[:, None, None] * state["k"][slice][:, :, None] * (state["v"] * projection)[:, None, :]
+            S = S + new[:, None, None] * keys[slice][:, :, None] * (x * projection)[:, None, :]
+        state["S"], state["k"], state["v"] = S, np.array(keys), x
+        out = np.zeros((h, p))
+        for slice in range(r):
+            y = np.einsum("hn,hnp->hp", queries[slice], S) + self.w("D")[:, None] * x * self.w("mimo_x")[:, slice]
+            if self.normed:
+                y = norm(y, self.heads(self.w("norm.weight"), h), 1e-5)
+            out = out + y * silu(z * self.w("mimo_z")[:, slice]) * self.w("mimo_o")[:, slice]
+        return self.w("out_proj.weight") @ out.reshape(-1)
+
+
+class Mamba3MimoNorm(Mamba3Mimo):
+    """Groups of heads, every place turned, a norm of each slice before the gate, and softplus for the rates."""
+
+    name = "mamba3-mimo-norm"
+    groups, keys, angles, rank, normed = 2, 6, 3, 2, True
+    configuration = {"model_type": "mamba3", "state_size": 6, "head_dim": 8, "rope_fraction": 1.0, "n_groups": 2, "is_mimo": True,
+                     "mimo_rank": 2, "is_outproj_norm": True, "a_activation": "softplus", "tie_word_embeddings": True}
+
+    def rate(self, a):
+        return softplus(a)
+
+
 def states(name, all):
     return {f"{name}.{layer}.{part}": np.ascontiguousarray(value, dtype=np.float32)
             for layer, (model, state) in enumerate(all) for part, value in model.named(state).items()}
@@ -351,5 +428,6 @@ def write(model):
         json.dumps({"name": model.name, "length": LENGTH, "split": SPLIT, "steps": STEPS}, indent=1) + "\n")
 
 
-for seed, kind in enumerate((RetNet, GLA, HGRN2, DeltaNet, GatedDeltaNet, Mamba3, Mamba3Groups), start=31):
+kinds = (RetNet, GLA, HGRN2, DeltaNet, GatedDeltaNet, Mamba3, Mamba3Groups, Mamba3MimoNorm, Mamba3Mimo)
+for seed, kind in enumerate(kinds, start=31):
     write(kind(seed))

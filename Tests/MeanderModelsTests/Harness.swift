@@ -99,6 +99,8 @@ struct GoldenModel: Sendable, CustomTestStringConvertible {
     GoldenModel(folder: "gated-deltanet", goldens: "gated-deltanet"),
     GoldenModel(folder: "mamba3", goldens: "mamba3"),
     GoldenModel(folder: "mamba3-groups", goldens: "mamba3-groups"),
+    GoldenModel(folder: "mamba3-mimo", goldens: "mamba3-mimo"),
+    GoldenModel(folder: "mamba3-mimo-norm", goldens: "mamba3-mimo-norm"),
     GoldenModel(folder: "lfm2", goldens: "lfm2"),
     GoldenModel(folder: "bamba", goldens: "bamba"),
     GoldenModel(folder: "jamba", goldens: "jamba"),

@@ -9,8 +9,8 @@ import Testing
 @Suite(.timeLimit(.minutes(10))) struct FamilySessionTests {
   static let fixtures = [
     "mamba2-tied", "mamba1", "falcon-mamba", "rwkv4", "rwkv6", "rwkv7", "xlstm", "retnet", "gla", "hgrn2", "delta-net",
-    "gated-deltanet", "mamba3", "lstm", "lfm2", "bamba", "jamba", "granite-moe-hybrid", "granite-hybrid-dense", "nemotron-h",
-    "nemotron-h-moe", "falcon-h1", "zamba2", "qwen3-next", "qwen3.5-text", "olmo-hybrid", "kimi-linear", "minimax",
+    "gated-deltanet", "mamba3", "mamba3-mimo", "lstm", "lfm2", "bamba", "jamba", "granite-moe-hybrid", "granite-hybrid-dense",
+    "nemotron-h", "nemotron-h-moe", "falcon-h1", "zamba2", "qwen3-next", "qwen3.5-text", "olmo-hybrid", "kimi-linear", "minimax",
     "recurrent-gemma", "llama-gqa", "mistral-window", "qwen2-bias", "qwen3-qknorm",
   ]
 

@@ -11,7 +11,7 @@ import Testing
 @Suite struct FamilyGradientTests {
   static let fixtures = [
     "xlstm", "mamba1", "rwkv6", "falcon-mamba", "rwkv4", "rwkv7", "rwkv7-hf", "retnet", "gla", "hgrn2", "delta-net",
-    "gated-deltanet", "mamba3", "mamba3-groups", "hyena", "hyena-explicit", "hyena-striped",
+    "gated-deltanet", "mamba3", "mamba3-groups", "mamba3-mimo", "mamba3-mimo-norm", "hyena", "hyena-explicit", "hyena-striped",
   ]
 
   /// Along a parameter's own gradient and along a random direction beside it, the loss changes as the gradient says. The loss is
@@ -100,6 +100,13 @@ import Testing
     ("delta_net", [("num_heads", JSON(2)), ("intermediate_size", JSON(32))]),
     ("gated_deltanet", [("num_heads", JSON(2)), ("head_dim", JSON(8)), ("intermediate_size", JSON(32))]),
     ("mamba3", [("head_dim", JSON(8)), ("state_size", JSON(8)), ("intermediate_size", JSON(32))]),
+    (
+      "mamba3",
+      [
+        ("head_dim", JSON(8)), ("state_size", JSON(8)), ("intermediate_size", JSON(32)), ("is_mimo", .bool(true)),
+        ("mimo_rank", JSON(2)),
+      ]
+    ),
   ]
 
   @Test(arguments: models.indices)

@@ -64,8 +64,9 @@ typedef struct {
   float magnitude;
 } meander_angles;
 
-/// Turns the places (i, i + pairs) of every head, or (2i, 2i + 1) where they are neighbours, by the row's angles; an angle stride
-/// of 0 repeats one row, and a head's angles begin `angle_head_stride` behind those of the head before. What is not turned is copied.
+/// Turns the places (i, i + gap) of every head, or (2i, 2i + 1) where they are neighbours, by the row's angles; an angle stride
+/// of 0 repeats one row. Of so many `slices` in a row, all with the same angles, the next ones' begin `angle_head_stride` behind.
+/// What is not turned is copied.
 typedef struct {
   const float *x;
   size_t x_stride;
@@ -73,7 +74,7 @@ typedef struct {
   size_t angle_stride, angle_head_stride;
   float *y;
   size_t y_stride;
-  size_t heads, head_width, pairs;
+  size_t heads, slices, head_width, pairs, gap;
   bool back, neighbors;
 } meander_rotation;
 

@@ -35,7 +35,7 @@ static void NAME(angles)(const meander_angles *job) {
 static void NAME(rotate)(const meander_rotation *job, size_t first_row, size_t end_row) {
   for (size_t row = first_row; row < end_row; row++) {
     for (size_t head = 0; head < job->heads; head++) {
-      const size_t angle = row * job->angle_stride + head * job->angle_head_stride;
+      const size_t angle = row * job->angle_stride + head / job->slices * job->angle_head_stride;
       const float *cosines = job->cosines + angle, *sines = job->sines + angle;
       const float *x = job->x + row * job->x_stride + head * job->head_width;
       float *y = job->y + row * job->y_stride + head * job->head_width;
@@ -46,14 +46,16 @@ static void NAME(rotate)(const meander_rotation *job, size_t first_row, size_t e
       }
       for (size_t i = 0; !job->neighbors && i < job->pairs; i += LANES) {
         const size_t count = job->pairs - i < LANES ? job->pairs - i : LANES;
-        vec a = load_part(x + i, count), b = load_part(x + job->pairs + i, count);
+        vec a = load_part(x + i, count), b = load_part(x + job->gap + i, count);
         vec cosine = load_part(cosines + i, count), sine = load_part(sines + i, count);
         if (job->back) sine = -sine;
         store_part(y + i, fma_(a, cosine, -(b * sine)), count);
-        store_part(y + job->pairs + i, fma_(b, cosine, a * sine), count);
+        store_part(y + job->gap + i, fma_(b, cosine, a * sine), count);
       }
-      if (y != x)
-        for (size_t i = 2 * job->pairs; i < job->head_width; i++) y[i] = x[i];
+      if (y == x) continue;
+      const size_t first = job->neighbors ? 2 * job->pairs : job->pairs, behind = job->neighbors ? first : job->gap + job->pairs;
+      for (size_t i = first; i < job->gap; i++) y[i] = x[i];
+      for (size_t i = behind; i < job->head_width; i++) y[i] = x[i];
     }
   }
 }

@@ -2,8 +2,8 @@ import MeanderErrors
 import MeanderFiles
 import MeanderKernels
 
-/// Mamba-3 language models (Lahoti and others 2026) of single input and output. The mixer's tensors are those of state-spaces; the
-/// configuration, whose `model_type` is `mamba3`, has the keys of Mamba-2's.
+/// Mamba-3 language models (Lahoti and others 2026), of single or of several inputs and outputs. The mixer's tensors are those of
+/// state-spaces; the configuration, whose `model_type` is `mamba3`, has the keys of Mamba-2's.
 package struct Mamba3: Architecture {
   package static let name = "mamba3"
 
@@ -41,8 +41,10 @@ package struct Mamba3: Architecture {
     guard fraction == 0.5 || fraction == 1, Int(Double(size) * fraction) / 2 > 0 else {
       throw configuration.failure("rope_fraction", "must be 0.5 or 1, and leave at least one pair of \(size) places to turn")
     }
-    guard try !configuration.bool("is_mimo", false) else {
-      throw configuration.failure("is_mimo", "can only be false here: models of several inputs and outputs are not read")
+    let rank = try configuration.integer("mimo_rank", 4, in: 1...1 << 10)
+    let isMultiple = try configuration.bool("is_mimo", false)
+    guard !isMultiple || size % 2 == 0 else {
+      throw configuration.failure("state_size", "is \(size), an odd number, and has no halves to turn")
     }
     epsilon = Float(try configuration.float("layer_norm_epsilon", 1e-5, in: 0...1))
     mixer = Mamba3Mixer.Sizes(
@@ -50,21 +52,21 @@ package struct Mamba3: Architecture {
       angles: Int(Double(size) * fraction) / 2,
       lowestRate: Float(try configuration.float("a_floor", 1e-4, in: 0...1e3)),
       rateIsSoftplus: try configuration.string("a_activation", "heavy_tail", among: ["heavy_tail", "softplus"]) == "softplus",
-      hasNorm: try configuration.bool("is_outproj_norm", false))
+      hasNorm: try configuration.bool("is_outproj_norm", false), slices: isMultiple ? rank : nil)
     inner = try configuration.integer("intermediate_size", 0, in: 0...1 << 22)
     shape = LanguageShape(
       width: width, layers: try configuration.integer("num_hidden_layers", in: 1...1 << 16),
       vocabulary: try configuration.integer("vocab_size", in: 1...1 << 24), intent: try ModelIntent(&configuration))
     isTied = try configuration.bool("tie_word_embeddings", false)
     _ = try configuration.optionalString("hidden_act", among: ["silu", "swish"])
-    configuration.ignore(HuggingFaceKeys.withoutMeaning + ["chunk_size", "mimo_rank", "rms_norm"])
+    configuration.ignore(HuggingFaceKeys.withoutMeaning + ["chunk_size", "rms_norm"])
   }
 
   package var arithmetic: String {
     """
     layers \(shape.layers) width \(mixer.width) heads \(mixer.heads) head \(mixer.headWidth) state \(mixer.stateSize) groups \
     \(mixer.groups) angles \(mixer.angles) rate \(mixer.lowestRate) \(mixer.rateIsSoftplus) norm \(mixer.hasNorm) inner \(inner) \
-    epsilon \(epsilon) tied \(isTied)
+    epsilon \(epsilon) tied \(isTied)\(mixer.slices.map { " slices \($0)" } ?? "")
     """
   }
 
@@ -74,7 +76,8 @@ package struct Mamba3: Architecture {
     }
   }
 
-  /// As the reference begins: biases of B and C and the skip at one, time steps drawn for the range that the options name.
+  /// As the reference begins: biases of B and C and the skip at one, time steps drawn for the range that the options name; x goes to
+  /// all slices in equal shares, z whole, and their outputs are averaged.
   package func initialValues(
     of entry: Parameters.Entry, _ options: Initialization, using generator: inout SplitMix64
   ) throws -> [Float] {
@@ -82,7 +85,8 @@ package struct Mamba3: Architecture {
       of: entry, using: &generator
     ) { name, draw in
       switch name {
-      case "B_bias", "C_bias", "D": [Float](repeating: 1, count: entry.count)
+      case "B_bias", "C_bias", "D", "mimo_z": [Float](repeating: 1, count: entry.count)
+      case "mimo_x", "mimo_o": [Float](repeating: 1 / Float(mixer.rank), count: entry.count)
       case "dt_bias": draw { StackInitialization.timeStepBias(options, &$0) }
       default: nil
       }
