@@ -13,6 +13,41 @@ void meander_scalar_spectra(const meander_spectra *job, size_t first, size_t end
   }
 }
 
+void meander_scalar_spectrum_sums(const meander_spectrum_sums *job) {
+  for (size_t output = 0; output < job->outputs; output++)
+    for (size_t at = 0; at < job->columns; at += 2) {
+      float real[2] = {0}, imaginary[2] = {0};
+      for (size_t i = 0; i < job->first + output; i++) {
+        const float *x = job->x + i * job->x_stride + at, *h = job->h + (job->first + output - i - 1) * job->h_stride + at;
+        for (size_t part = 0; part < 2; part++) {
+          real[part] = fmaf(x[0], h[part], real[part]);
+          imaginary[part] = fmaf(x[1], h[part], imaginary[part]);
+        }
+      }
+      job->y[output * job->y_stride + at] = real[0] - imaginary[1];
+      job->y[output * job->y_stride + at + 1] = real[1] + imaginary[0];
+    }
+}
+
+void meander_scalar_turn(const meander_turn *job) {
+  for (size_t t = 0; t < job->count; t++) {
+    const float cosine = job->turns[2 * t], sine = job->turns[2 * t + 1];
+    float real = 0, imaginary = 0;
+    if (job->early) real = job->early[t] * cosine, imaginary = job->early[t] * sine;
+    if (job->late) real = fmaf(job->late[t], -sine, real), imaginary = fmaf(job->late[t], cosine, imaginary);
+    job->turned[2 * t] = real, job->turned[2 * t + 1] = imaginary;
+  }
+}
+
+void meander_scalar_turn_back(const meander_turn_back *job) {
+  for (size_t t = 0; t < job->count; t++) {
+    const float cosine = job->turns[2 * t], sine = job->turns[2 * t + 1], real = job->turned[2 * t];
+    const float imaginary = job->turned[2 * t + 1];
+    const float sum = job->is_late ? -sine * real + cosine * imaginary : cosine * real + sine * imaginary;
+    job->y[t] = job->adding ? job->y[t] + sum : sum;
+  }
+}
+
 void meander_scalar_modal_scan(const meander_modal_scan *job, size_t first_channel, size_t end_channel) {
   for (size_t channel = first_channel; channel < end_channel; channel++)
     for (size_t token = 0; token < job->tokens; token++) {

@@ -17,6 +17,9 @@ void meander_scalar_round_activations(const meander_activation_rounding *job, si
 void meander_scalar_block_product(
     const meander_block_product *job, size_t first_row, size_t end_row, size_t first_panel, size_t end_panel);
 void meander_scalar_spectra(const meander_spectra *job, size_t first, size_t end);
+void meander_scalar_spectrum_sums(const meander_spectrum_sums *job);
+void meander_scalar_turn(const meander_turn *job);
+void meander_scalar_turn_back(const meander_turn_back *job);
 void meander_scalar_modal_scan(const meander_modal_scan *job, size_t first_channel, size_t end_channel);
 void meander_scalar_lstm_cell(const meander_lstm_cell *job, size_t first_channel, size_t end_channel);
 void meander_scalar_heads_dot(const meander_heads *job, size_t first_row, size_t end_row);

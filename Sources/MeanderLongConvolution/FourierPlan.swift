@@ -1,9 +1,15 @@
 import CFFTW
+import Glibc
 import MeanderErrors
 import MeanderKernels
 import Synchronization
 
-/// The real transforms of one size, in single precision. Everything that calls FFTW stands in this file.
+/// Transforms of 2s real places, in single precision, under which products are negacyclic: what wraps around comes back with its
+/// sign turned. Everything that calls FFTW stands in this file.
+///
+/// Real numbers at the places t and s + t are the two parts of one number, times exp(iπt / 2s); then a complex transform of s such
+/// numbers. So a spectrum is s numbers without any symmetry, and where one half of the places is zeros, as it is in tiles, or one
+/// half is asked for, it costs nothing to leave it out.
 ///
 /// Plans are estimated, never measured: a measured plan changes the bits from run to run. One is made for each size, one at a time,
 /// since FFTW's planner keeps tables of its own, and lives as long as the program; any number of threads may execute it at once, each
@@ -11,22 +17,25 @@ import Synchronization
 package struct FourierPlan: @unchecked Sendable {
   // Safe as Sendable: a plan is never changed, and FFTW's new-array execution is free of shared state.
 
-  /// n, the number of real places; a power of two.
+  /// s, half of the places; a power of two.
   package let size: Int
+  /// exp(iπt / 2s), 1 × 2s.
+  private let turns: Matrix
   private let forward: fftwf_plan
   private let inverse: fftwf_plan
+  /// Large transforms are faster in place: so much less goes through the caches.
+  private let isInPlace: Bool
 
-  /// The largest size that FFTW's 32-bit counts hold.
-  package static let largest = 1 << 30
+  /// Half of the places of the smallest and the largest plan: whole vectors, and what FFTW's 32-bit counts hold.
+  package static let sizes = 16...1 << 29
+  /// From this size on transforms are in place.
+  private static let smallestInPlace = 1 << 17
 
   private static let plans = Mutex<[Int: FourierPlan]>([:])
 
-  /// Floats of a spectrum of n places: n / 2 + 1 numbers of two parts.
-  package static func spectrumWidth(_ size: Int) -> Int { size + 2 }
-
-  /// The plan of a size. Throws `.limit` for one that is too large.
+  /// The plan of 2s places. Throws `.limit` for one that is too large.
   package static func of(_ size: Int) throws -> FourierPlan {
-    guard size >= 2, size.nonzeroBitCount == 1, size <= largest else {
+    guard sizes.contains(size), size.nonzeroBitCount == 1 else {
       throw MeanderError(.limit, "a transform of \(size) places is not to be had", remedy: "Take a shorter filter.")
     }
     return try plans.withLock { plans in
@@ -38,34 +47,44 @@ package struct FourierPlan: @unchecked Sendable {
   }
 
   private init(planning size: Int) throws {
+    isInPlace = size >= Self.smallestInPlace
     // An estimate looks at where numbers stand, and touches none of them.
-    let signal = Storage(reserving: 4 * size)
-    let spectrum = Storage(reserving: 4 * Self.spectrumWidth(size))
-    let real = Matrix(signal, offset: 0, rows: 1, columns: size).address
-    let complex = Self.complex(Matrix(spectrum, offset: 0, rows: 1, columns: Self.spectrumWidth(size)))
-    guard let forward = fftwf_plan_dft_r2c_1d(Int32(size), real, complex, UInt32(FFTW_ESTIMATE)),
-      let inverse = fftwf_plan_dft_c2r_1d(Int32(size), complex, real, UInt32(FFTW_ESTIMATE))
+    let places = (0..<2).map { _ in Self.complex(Matrix(Storage(reserving: 8 * size), offset: 0, rows: 1, columns: 2 * size)) }
+    let (from, to) = (places[0], isInPlace ? places[0] : places[1])
+    guard let forward = fftwf_plan_dft_1d(Int32(size), from, to, FFTW_FORWARD, UInt32(FFTW_ESTIMATE)),
+      let inverse = fftwf_plan_dft_1d(Int32(size), from, to, FFTW_BACKWARD, UInt32(FFTW_ESTIMATE))
     else { throw MeanderError(.limit, "FFTW has no plan for \(size) places") }
     (self.size, self.forward, self.inverse) = (size, forward, inverse)
+    turns = Matrix(rows: 1, columns: 2 * size)
+    for t in 0..<size {
+      let angle = Double.pi * Double(t) / Double(2 * size)
+      (turns[0, 2 * t], turns[0, 2 * t + 1]) = (Float(cos(angle)), Float(sin(angle)))
+    }
   }
 
-  /// The spectrum of n places, n + 2 floats; both are rows that begin on a multiple of 64 bytes.
-  package func transform(_ signal: Matrix, into spectrum: Matrix) {
-    check(signal, spectrum)
-    fftwf_execute_dft_r2c(forward, signal.address, Self.complex(spectrum))
+  /// The spectrum, 1 × 2s, of what stands at the first s places and at the last s; what is left out is zeros. `room`: as large.
+  ///
+  /// Spectrum and room begin on multiples of 64 bytes.
+  package func transform(early: Matrix? = nil, late: Matrix? = nil, into spectrum: Matrix, room: Matrix, _ table: KernelTable) {
+    let from = isInPlace ? spectrum : room
+    check(from, spectrum)
+    table.turn(early: early, late: late, by: turns, into: from)
+    fftwf_execute_dft(forward, Self.complex(from), Self.complex(spectrum))
   }
 
-  /// n times the signal of a spectrum, which is overwritten.
-  package func inverse(_ spectrum: Matrix, into signal: Matrix) {
-    check(signal, spectrum)
-    fftwf_execute_dft_c2r(inverse, Self.complex(spectrum), signal.address)
+  /// What `take` takes of s times the places of a spectrum, which is overwritten.
+  package func inverse(_ spectrum: Matrix, room: Matrix) -> TurnedPlaces {
+    let to = isInPlace ? spectrum : room
+    check(spectrum, to)
+    fftwf_execute_dft(inverse, Self.complex(spectrum), Self.complex(to))
+    return TurnedPlaces(numbers: to, turns: turns)
   }
 
   /// Safe to execute: both rows are as long as the plan is made for, and lie as the rows that it was made on.
-  private func check(_ signal: Matrix, _ spectrum: Matrix) {
+  private func check(_ from: Matrix, _ to: Matrix) {
     precondition(
-      signal.rows == 1 && spectrum.rows == 1 && signal.columns == size && spectrum.columns == Self.spectrumWidth(size)
-        && signal.byteOffset % 64 == 0 && spectrum.byteOffset % 64 == 0, "a transform of mismatched rows")
+      [from, to].allSatisfy { $0.rows == 1 && $0.columns == 2 * size && $0.byteOffset % 64 == 0 }
+        && isInPlace == (from.address == to.address), "a transform of mismatched rows")
   }
 
   /// Safe: a spectrum's floats are pairs, which is what FFTW's complex numbers are.
@@ -74,19 +93,13 @@ package struct FourierPlan: @unchecked Sendable {
   }
 }
 
-/// Room for one transform and what is multiplied with it.
-struct FourierRoom {
-  /// n places, and twice n + 2 floats.
-  let signal, spectrum, product: Matrix
+/// The places of a signal as a transform left them.
+package struct TurnedPlaces {
+  fileprivate let numbers, turns: Matrix
 
-  init(_ size: Int) {
-    let width = FourierPlan.spectrumWidth(size)
-    let stride = (width + 15) / 16 * 16
-    let all = Matrix(rows: 1, columns: size + 2 * stride + 16)
-    // From a multiple of 16 floats on, whatever the size.
-    let start = (size + 15) / 16 * 16
-    signal = all.columns(0..<size)
-    spectrum = all.columns(start..<start + width)
-    product = all.columns(start + stride..<start + stride + width)
+  /// Some of the first s places, or of the last s where `isLate`, counted from the first of them; whole blocks of 16.
+  package func take(_ places: Range<Int>, isLate: Bool, adding: Bool, into y: Matrix, _ table: KernelTable) {
+    let pairs = 2 * places.lowerBound..<2 * places.upperBound
+    table.turnBack(numbers.columns(pairs), by: turns.columns(pairs), isLate: isLate, adding: adding, into: y)
   }
 }

@@ -3,7 +3,7 @@ import MeanderTestSupport
 import Testing
 
 @Suite struct ConvolutionTests {
-  static let widths = [1, 2, 4, 7]
+  static let widths = [1, 2, 4, 7, 20]
 
   struct Case {
     let x, taps, weight, bias: Matrix
@@ -30,7 +30,7 @@ import Testing
   }
 
   @Test(arguments: widths, everyTable) func `has the reference's bits`(width: Int, table: KernelTable) throws {
-    for (tokens, channels) in [(1, 1), (2, 17), (3, 15), (9, 294)] {
+    for (tokens, channels) in [(1, 1), (2, 17), (3, 15), (9, 294), (37, 33)] {
       let shape = Case(tokens: tokens, channels: channels, width: width)
       let expected = shape.run(kernels(try .named("scalar")), pieces: [tokens])
       #expect(shape.run(kernels(table, threads: 3), pieces: [tokens]) == expected)

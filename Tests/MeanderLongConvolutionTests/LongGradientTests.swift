@@ -10,6 +10,7 @@ import Testing
   /// a random factor, for the inputs, the taps, and what the state held.
   @Test(arguments: [
     (60, 0, [40]), (130, 0, [300]), (200, 100, [60]), (300, 128, [128, 128]), (300, 200, [500, 1, 30]), (520, 1000, [77, 600]),
+    (2300, 300, [2500, 700]),
     (257, 0, [128, 384, 512]),
   ])
   func isThatOfTheDefinition(length: Int, before: Int, runs: [Int]) throws {
@@ -75,10 +76,10 @@ import Testing
       if output - input < Tiling.base { return true }
       let first = (input / Tiling.base + 1) * Tiling.base
       let boundary = stride(from: first, through: output, by: Tiling.base).first { place in
-        let size = filter.tiling.tile(at: Int64(place)).size
-        return input >= place - size && output < place + size
+        let tile = filter.tiling.tile(at: Int64(place))
+        return input >= place - tile.inputs.count && output < place + tile.outputs.count
       }
-      return boundary.map { $0 > before } ?? true
+      return boundary.map { $0 >= before } ?? true
     }
     for lag in 0..<length {
       for channel in 0..<channels {

@@ -82,6 +82,31 @@ struct Stream {
       within: 1e-6)
   }
 
+  /// An input and an output at least B and less than K lags apart meet in one tile; no tile holds a pair of other sides.
+  @Test(arguments: [129, 600, 4000]) func everyPairMeetsOnce(length: Int) {
+    let tiling = Tiling(length: length)
+    let (count, base) = (3 * tiling.period, Tiling.base)
+    // Blocks of B inputs and of B outputs meet as a whole.
+    var meetings = [Int](repeating: 0, count: count / base * count / base)
+    for boundary in stride(from: base, to: count, by: base) {
+      let tile = tiling.tile(at: Int64(boundary))
+      #expect(tile.inputs.count % tile.outputs.count == 0 && tile.outputs.lowerBound == boundary % tiling.period)
+      for input in stride(from: boundary - tile.inputs.count, to: boundary, by: base) {
+        for output in stride(from: boundary, to: min(count, boundary + tile.outputs.count), by: base) {
+          meetings[input / base * (count / base) + output / base] += 1
+        }
+      }
+    }
+    for input in 0..<count / base {
+      for output in 0..<count / base {
+        let times = meetings[input * (count / base) + output]
+        // The pairs of two blocks are from one lag more than those of the blocks before to one less than of those behind.
+        let isNeeded = output > input && (output - input - 1) * base + 1 < length
+        #expect(isNeeded ? times == 1 : times <= (output > input ? 1 : 0), "\(input) to \(output)")
+      }
+    }
+  }
+
   @Test func theTransformsAgreeWithDirectTiles() throws {
     var generator = SeededGenerator(seed: 10)
     let rows = generator.normal(2500 * 2)
@@ -97,6 +122,18 @@ struct Stream {
     var generator = SeededGenerator(seed: 11)
     let rows = generator.normal(2600 * 5)
     let (whole, parts) = (try Stream(channels: 5, length: 900), try Stream(channels: 5, length: 900, threads: 3))
+    #expect(whole.read(rows[...]) == parts.read(rows, cut: cut))
+    #expect(whole.state.layout.regions.allSatisfy { whole.state.bytes(of: $0) == parts.state.bytes(of: $0) })
+  }
+
+  /// The same over several levels of tiles and more than a period.
+  @Test func everyCutOfALongStreamGivesTheSameBits() throws {
+    let count = 21_000
+    var generator = SeededGenerator(seed: 14)
+    let rows = generator.normal(count * 2)
+    let (whole, parts) = (try Stream(channels: 2, length: 6000), try Stream(channels: 2, length: 6000))
+    var cut: [Int] = []
+    while cut.reduce(0, +) < count { cut.append(1 + Int(generator.next() % (cut.count % 3 == 0 ? 5000 : 300))) }
     #expect(whole.read(rows[...]) == parts.read(rows, cut: cut))
     #expect(whole.state.layout.regions.allSatisfy { whole.state.bytes(of: $0) == parts.state.bytes(of: $0) })
   }

@@ -142,6 +142,34 @@ typedef struct {
   bool conjugates, adding;
 } meander_spectra;
 
+/// Convolutions of rows of spectra: y[b - first] = Σ_{i < b} x[i]·h[b - i] for the b from `first` (at least 1) on, i in its order, h[1]
+/// being the first row of h. `columns` floats a row, a multiple of 16.
+typedef struct {
+  const float *x;
+  size_t x_stride;
+  const float *h;
+  size_t h_stride;
+  float *y;
+  size_t y_stride;
+  size_t first, outputs, columns;
+} meander_spectrum_sums;
+
+/// turned[t] = (early[t] + i·late[t])·turns[t], where what is missing is 0; a multiple of 16 of them.
+typedef struct {
+  const float *_Nullable early, *_Nullable late;
+  const float *turns;
+  float *turned;
+  size_t count;
+} meander_turn;
+
+/// The real part of turned[t]·conj(turns[t]), or the imaginary one; a multiple of 16 of them.
+typedef struct {
+  const float *turned, *turns;
+  float *y;
+  size_t count;
+  bool is_late, adding;
+} meander_turn_back;
+
 /// A sum of modes: s[n] = λ[n]·s[n] + x, y = Σ_n Re(r[n]·s[n]) for each channel; see `modalScan` in ModalScan.swift.
 typedef struct {
   const float *x;
@@ -201,6 +229,9 @@ typedef struct {
   void (*angles)(const meander_angles *job);
   void (*rotate)(const meander_rotation *job, size_t first_row, size_t end_row);
   void (*spectra)(const meander_spectra *job, size_t first, size_t end);
+  void (*spectrum_sums)(const meander_spectrum_sums *job);
+  void (*turn)(const meander_turn *job);
+  void (*turn_back)(const meander_turn_back *job);
   void (*modal_scan)(const meander_modal_scan *job, size_t first_channel, size_t end_channel);
   void (*lstm_cell)(const meander_lstm_cell *job, size_t first_channel, size_t end_channel);
   void (*heads_dot)(const meander_heads *job, size_t first_row, size_t end_row);
@@ -220,6 +251,10 @@ const meander_table *_Nullable meander_table_at(size_t index);
 void meander_pack_row(void *weight, bool is_bf16, size_t inner, size_t output, const float *row);
 /// Reads row `output` of a packed weight back.
 void meander_unpack_row(const void *weight, bool is_bf16, size_t inner, size_t output, float *row);
+
+/// y[column][row] = x[row][column], or added to it; strides in floats.
+void meander_transpose(
+    const float *x, size_t x_stride, size_t rows, size_t columns, float *y, size_t y_stride, bool adding);
 
 /// exp(x) in double precision from one fixed sequence of fused multiply-adds: the same bits on every CPU.
 double meander_exp(double x);
