@@ -255,8 +255,9 @@ package struct Mamba3Mixer: LinearMixer {
 
   package var scratchPerToken: Int {
     let (inner, keys, turning, rank) = (sizes.inner, sizes.keys, sizes.heads * sizes.angles, sizes.rank)
-    let perSlice = (6 + 3 * rank) * (rank * inner + 16) + (14 + rank) * (keys + 16)
-    return 4 * (inner + 16) + perSlice + 3 * (turning + 16) + 2 * (sizes.angles + 16)
-      + (20 + 3 * rank) * (sizes.heads * rank + 16) + memory.scratch(removes: false, rank: rank)
+    let single = 9 * (inner + 16) + 14 * (keys + 16) + 3 * (turning + 16) + 2 * (sizes.angles + 16)
+      + 20 * (sizes.heads * rank + 16) + memory.scratch(removes: false, rank: rank)
+    guard sizes.slices != nil else { return single }
+    return single + (12 + 3 * rank) * (rank * inner + 16) + rank * (keys + 16) + 3 * rank * (sizes.heads * rank + 16)
   }
 }
