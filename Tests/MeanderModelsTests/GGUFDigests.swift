@@ -18,5 +18,6 @@ enum GGUFDigests {
     ("llama-gqa", "b09f2f8b239ea1dccdfb04d9c63439ea"),
     ("qwen2-bias", "8e9760924ebf8d8acf2343bcfc43b566"),
     ("qwen3-qknorm", "0217a4064453a3d662147e98848edf9a"),
+    ("llama-rope-scaled-f16-sharded", "f7ddbdf48d79a3231a027d9bb737ceda"),
   ]
 }
