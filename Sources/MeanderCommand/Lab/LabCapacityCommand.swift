@@ -1,6 +1,5 @@
 import ArgumentParser
 import MeanderEvaluation
-import MeanderFiles
 import MeanderTasks
 
 struct LabCapacityCommand: AsyncParsableCommand {
@@ -77,19 +76,11 @@ struct LabCapacityCommand: AsyncParsableCommand {
   @Option(help: "Where training and samples start.")
   var seed: UInt64 = 1
 
-  @Flag(help: "Go on with what stands in the folder.")
-  var resume = false
-
-  @Option(name: [.short, .long], help: "How many models are trained side by side.")
-  var threads: Int?
-
+  @OptionGroup var training: LabTrainingOptions
   @OptionGroup var format: FormatOptions
 
   func validate() throws {
     if paths.isEmpty || heldOut.isEmpty { throw ValidationError("Please name texts with --text and --held-out.") }
-    if let threads, !(1...256).contains(threads) {
-      throw ValidationError("Please give --threads a number from 1 to 256.")
-    }
     if let width, !(1...1 << 16).contains(width) || width % 32 != 0 {
       throw ValidationError("Please give --width a multiple of 32.")
     }
@@ -118,8 +109,8 @@ struct LabCapacityCommand: AsyncParsableCommand {
     let measurement = try CapacityMeasurement(
       plan: plan, text: paths, heldOut: TextFiller(heldOut), heldOutName: heldOut.joined(separator: " "),
       work: "\(folder)/models")
-    let subject = LabSubject(streams: min(threads ?? Processors.available, plan.sizes.count * plan.mixers.count))
-    try await LabRunning(folder: output, seed: seed, resumes: resume, json: format.json).run(
+    let subject = LabSubject(streams: min(training.streams, plan.sizes.count * plan.mixers.count))
+    try await LabRunning(folder: output, seed: seed, resumes: training.resume, json: format.json).run(
       measurement, on: subject, columns: ["series", "length", "samples", "accuracy", "low", "high"],
       more: [
         ("stages", ["state_floats", "seed", "trained", "inside", "outside", "forgets"]),

@@ -1,7 +1,6 @@
 import ArgumentParser
 import MeanderErrors
 import MeanderEvaluation
-import MeanderFiles
 import MeanderTasks
 
 struct LabLengthGeneralizationCommand: AsyncParsableCommand {
@@ -43,19 +42,13 @@ struct LabLengthGeneralizationCommand: AsyncParsableCommand {
   @Option(help: "Where training and examples start.")
   var seed: UInt64 = 1
 
-  @Flag(help: "Go on with what stands in the folder.")
-  var resume = false
-
-  @Option(name: [.short, .long], help: "How many models are trained side by side.")
-  var threads: Int?
-
+  @OptionGroup var training: LabTrainingOptions
   @OptionGroup var format: FormatOptions
 
   func validate() throws {
     guard (1...1000).contains(seeds), (1...10_000_000).contains(steps), (1...100_000).contains(samples) else {
       throw ValidationError("Please give 1 to 1000 seeds, 1 to 10000000 steps, and 1 to 100000 samples.")
     }
-    if let threads, !(1...256).contains(threads) { throw ValidationError("Please give --threads a number from 1 to 256.") }
   }
 
   func run() async throws {
@@ -79,8 +72,8 @@ struct LabLengthGeneralizationCommand: AsyncParsableCommand {
       schemes: try chosen(schemes, known, "--schemes") { $0.name },
       kinds: try chosen(tasks, LengthGeneralizationMeasurement.kinds, "--tasks") { $0.name }, seeds: seeds, steps: steps,
       lengths: lengths.values, samples: samples, work: "\(folder)/models")
-    try await LabRunning(folder: output, seed: seed, resumes: resume, json: format.json).run(
-      measurement, on: LabSubject(streams: threads ?? Processors.available),
+    try await LabRunning(folder: output, seed: seed, resumes: training.resume, json: format.json).run(
+      measurement, on: LabSubject(streams: training.streams),
       columns: ["series", "length", "seeds", "samples", "accuracy", "low", "high"], more: [])
   }
 }

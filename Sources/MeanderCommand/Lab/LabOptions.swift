@@ -54,6 +54,22 @@ struct LabOptions: ParsableArguments {
   }
 }
 
+/// What a measurement that trains its models is told of it.
+struct LabTrainingOptions: ParsableArguments {
+  @Flag(help: "Go on with what stands in the folder.")
+  var resume = false
+
+  @Option(name: [.short, .long], help: "How many models are trained side by side.")
+  var threads: Int?
+
+  /// How many trainings run at once.
+  var streams: Int { threads ?? Processors.available }
+
+  func validate() throws {
+    if let threads, !(1...256).contains(threads) { throw ValidationError("Please give --threads a number from 1 to 256.") }
+  }
+}
+
 /// A measurement as a command runs it.
 struct LabRunning {
   let folder: String
