@@ -15,7 +15,16 @@ package struct AttentionColumns: Sendable {
     count = Int((last - base) / 16 + 1) * 16
   }
 
+  private init(globalSlots: Int, base: Int64, count: Int) {
+    (self.globalSlots, self.base, self.count) = (globalSlots, base, count)
+  }
+
   package var total: Int { globalSlots + count }
+
+  /// The first of them, to the position `last`.
+  package func upTo(_ last: Int64) -> AttentionColumns {
+    AttentionColumns(globalSlots: globalSlots, base: base, count: min(count, Int(max(0, last - base) / 16 + 1) * 16))
+  }
 
   /// Where a position's column is.
   package func column(_ position: Int64, globals: Int) -> Int? {

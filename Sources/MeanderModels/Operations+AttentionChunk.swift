@@ -67,7 +67,7 @@ extension Operations {
     return VisibleRows(columns: columns, keys: keys, values: values, farKeys: farKeys, past: past)
   }
 
-  /// Calls `body` for every head and block of queries, with their weights.
+  /// Calls `body` for every head and block of queries, with their weights of what the block's last one sees.
   private func forEachBlock(_ run: AttentionRun, _ visible: VisibleRows, _ body: (AttentionBlock) -> Void) {
     let (total, size) = (visible.columns.total, 128)
     let outputs = run.operands.q.rows
@@ -78,9 +78,10 @@ extension Operations {
       for start in stride(from: 0, to: outputs, by: size) {
         let rows = start..<min(outputs, start + size)
         let space = scratch.rows(0..<rows.count)
+        let columns = visible.columns.upTo(run.operands.position + Int64(run.operands.silent + rows.upperBound - 1))
+        func part(_ index: Int) -> Matrix { space.columns(index * total..<index * total + columns.total) }
         let block = AttentionBlock(
-          run: run, visible: visible, head: head, rows: rows, weights: space.columns(0..<total),
-          raw: space.columns(total..<2 * total), dweights: space.columns(2 * total..<3 * total),
+          run: run, visible: visible, columns: columns, head: head, rows: rows, weights: part(0), raw: part(1), dweights: part(2),
           far: space.columns(3 * total..<3 * total + visible.columns.globalSlots),
           lifts: numbers.rows(0..<1).columns(0..<rows.count), along: numbers.rows(1..<2).columns(0..<rows.count))
         block.fillWeights(kernels)
@@ -103,7 +104,7 @@ extension Operations {
       for row in 0..<block.rows.count {
         block.along[0, row] = Float(kernels.dot(own.rows(row..<row + 1), block.y.rows(row..<row + 1)))
       }
-      kernels.multiply(block.weights.turned, own.plain, into: dvalues.columns(block.keyPlace), adding: true)
+      kernels.multiply(block.weights.turned, own.plain, into: block.seen(dvalues), adding: true)
       kernels.multiply(own.plain, block.values.turned, into: block.dweights)
       kernels.attentionWeightsBackward(
         block.weights, raw: block.raw, block.attentionRows, lifts: block.lifts, along: block.along,
@@ -117,7 +118,7 @@ extension Operations {
         kernels.multiply(block.far.turned, query.plain, into: dfarKeys.columns(block.keyPlace), adding: true)
       }
       kernels.multiply(block.dweights.plain, block.keys.plain, into: dq.rows(block.rows).columns(block.own), adding: true)
-      kernels.multiply(block.dweights.turned, block.queries.plain, into: dkeys.columns(block.keyPlace), adding: true)
+      kernels.multiply(block.dweights.turned, block.queries.plain, into: block.seen(dkeys), adding: true)
       if let prefix = operands.prefix {
         let (dprefix, dweights) = (gradients.of(prefix.values), gradients.of(prefix.weights))
         for (place, row) in block.rows.enumerated() {
@@ -195,6 +196,8 @@ private struct AttentionRun {
 private struct AttentionBlock {
   let run: AttentionRun
   let visible: VisibleRows
+  /// Those of the visible columns that the last of the queries sees, and all before them.
+  let columns: AttentionColumns
   let head: Int
   let rows: Range<Int>
   /// rows × columns each
@@ -210,14 +213,17 @@ private struct AttentionBlock {
     return keyHead * run.headWidth..<(keyHead + 1) * run.headWidth
   }
   var queries: Matrix { run.operands.q.rows(rows).columns(own) }
-  var keys: Matrix { visible.keys.columns(keyPlace) }
-  var values: Matrix { visible.values.columns(keyPlace) }
+  var keys: Matrix { seen(visible.keys) }
+  var values: Matrix { seen(visible.values) }
   var y: Matrix { run.y.rows(rows).columns(own) }
   var position: Int64 { run.operands.position + Int64(run.operands.silent + rows.lowerBound) }
 
+  /// What the queries see of the head's keys, values or their gradients.
+  func seen(_ rows: Matrix) -> Matrix { rows.rows(0..<columns.total).columns(keyPlace) }
+
   var attentionRows: AttentionRows {
     AttentionRows(
-      rule: run.rule, columns: visible.columns, head: head, position: position,
+      rule: run.rule, columns: columns, head: head, position: position,
       prefixWeights: run.operands.prefix?.weights.rows(rows).columns(head..<head + 1))
   }
 
