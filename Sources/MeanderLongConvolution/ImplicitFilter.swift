@@ -139,9 +139,9 @@ extension Operations {
   func sine(_ x: Matrix) -> Matrix {
     let y = arena.matrix(rows: x.rows, columns: x.columns)
     let values = x.array()
-    y.copy(from: Matrix(values.map { Float(sin(Double($0))) }, rows: x.rows, columns: x.columns))
+    y.copy(from: Matrix(values.map { sin($0) }, rows: x.rows, columns: x.columns))
     record(y) { dy, gradients, kernels in
-      let slope = Matrix(values.map { Float(cos(Double($0))) }, rows: dy.rows, columns: dy.columns)
+      let slope = Matrix(values.map { cos($0) }, rows: dy.rows, columns: dy.columns)
       kernels.multiply(dy, into: slope)
       kernels.add(slope, to: gradients.of(x))
     }

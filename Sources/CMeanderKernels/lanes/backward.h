@@ -111,16 +111,87 @@ INLINE void NAME(convolution_place_backward)(
   }
 }
 
-INLINE void NAME(convolution_token_backward)(const meander_convolution_backward *job, size_t token, size_t width) {
-  size_t c = 0;
+// The channels from c on.
+INLINE void NAME(convolution_token_backward)(const meander_convolution_backward *job, size_t token, size_t c, size_t width) {
   for (; c + LANES <= job->channels; c += LANES) NAME(convolution_place_backward)(job, token, c, LANES, width);
   if (c < job->channels) NAME(convolution_place_backward)(job, token, c, job->channels - c, width);
 }
 
+// Outputs or places of the window that are gone back over side by side.
+#define CONVOLUTION_TILE 8
+#define CONVOLUTION_RUN 256
+
+// Without silu the sum itself is not needed. The input at place p of taps and x gets Σ weight[k] · dy[p - k], here `count` of them.
+INLINE void NAME(convolution_inputs_backward)(const meander_convolution_backward *job, size_t place, size_t c, size_t count) {
+  vec sum[CONVOLUTION_TILE];
+  UNROLL for (size_t i = 0; i < count; i++) sum[i] = splat(0);
+  // Places of the window at which some of the inputs have an output, and those at which all do.
+  const size_t first = place + 1 > job->tokens ? place + 1 - job->tokens : 0;
+  const size_t last = place + count < job->width ? place + count : job->width;
+  const size_t from = place + count > job->tokens ? place + count - job->tokens : 0, to = place + 1 < last ? place + 1 : last;
+  for (size_t k = first; k < last; k++) {
+    const vec weight = load(job->weight + k * job->weight_stride + c);
+    if (k >= from && k < to) {
+      const float *d = job->dy + (place - k) * job->dy_stride + c;
+      UNROLL for (size_t i = 0; i < count; i++) sum[i] = fma_(weight, load(d + i * job->dy_stride), sum[i]);
+    } else {
+      UNROLL for (size_t i = 0; i < count; i++)
+        if (place + i >= k && place + i - k < job->tokens)
+          sum[i] = fma_(weight, load(job->dy + (place + i - k) * job->dy_stride + c), sum[i]);
+    }
+  }
+  UNROLL for (size_t i = 0; i < count; i++) {
+    float *to_input = NAME(backward_gradient)(job, place + i, job->width) + c;
+    store(to_input, load(to_input) + sum[i]);
+  }
+}
+
+// `count` weights from k on, for a run of tokens: Σ input · dy.
+INLINE void NAME(convolution_weights_backward)(
+    const meander_convolution_backward *job, size_t token, size_t end, size_t k, size_t c, size_t count) {
+  vec sum[CONVOLUTION_TILE];
+  float *dweight = job->dweight + k * job->dweight_stride + c;
+  UNROLL for (size_t i = 0; i < count; i++) sum[i] = load(dweight + i * job->dweight_stride);
+  for (; token < end; token++) {
+    const vec d = load(job->dy + token * job->dy_stride + c);
+    if (token + k + 1 >= job->width) {
+      const float *input = job->x + (token + k + 1 - job->width) * job->x_stride + c;
+      UNROLL for (size_t i = 0; i < count; i++) sum[i] = fma_(load(input + i * job->x_stride), d, sum[i]);
+    } else {
+      UNROLL for (size_t i = 0; i < count; i++)
+        sum[i] = fma_(load(NAME(backward_input)(job, token + k + i, job->width) + c), d, sum[i]);
+    }
+  }
+  UNROLL for (size_t i = 0; i < count; i++) store(dweight + i * job->dweight_stride, sum[i]);
+}
+
+static __attribute__((noinline)) void NAME(linear_convolution_backward)(const meander_convolution_backward *job, size_t c) {
+  const size_t places = job->tokens + job->width - 1;
+  size_t place = 0;
+  for (; place + CONVOLUTION_TILE <= places; place += CONVOLUTION_TILE)
+    NAME(convolution_inputs_backward)(job, place, c, CONVOLUTION_TILE);
+  for (; place < places; place++) NAME(convolution_inputs_backward)(job, place, c, 1);
+  // Runs of tokens, so that what one tile of the window read is in the first cache for the next.
+  for (size_t token = 0; token < job->tokens; token += CONVOLUTION_RUN) {
+    const size_t end = job->tokens - token < CONVOLUTION_RUN ? job->tokens : token + CONVOLUTION_RUN;
+    size_t k = job->dweight ? 0 : job->width;
+    for (; k + CONVOLUTION_TILE <= job->width; k += CONVOLUTION_TILE)
+      NAME(convolution_weights_backward)(job, token, end, k, c, CONVOLUTION_TILE);
+    for (; k < job->width; k++) NAME(convolution_weights_backward)(job, token, end, k, c, 1);
+    for (size_t t = token; job->dbias && t < end; t++)
+      store(job->dbias + c, load(job->dbias + c) + load(job->dy + t * job->dy_stride + c));
+  }
+}
+#undef CONVOLUTION_TILE
+#undef CONVOLUTION_RUN
+
 static void NAME(convolution_backward)(const meander_convolution_backward *job) {
-  for (size_t token = 0; token < job->tokens; token++) {
-    if (job->width == 4) NAME(convolution_token_backward)(job, token, 4);
-    else NAME(convolution_token_backward)(job, token, job->width);
+  size_t c = 0;
+  if (!job->silu)
+    for (; c + LANES <= job->channels; c += LANES) NAME(linear_convolution_backward)(job, c);
+  for (size_t token = 0; token < job->tokens && c < job->channels; token++) {
+    if (job->width == 4) NAME(convolution_token_backward)(job, token, c, 4);
+    else NAME(convolution_token_backward)(job, token, c, job->width);
   }
 }
 
