@@ -137,15 +137,15 @@ import Testing
     throw MeanderError(.badData, "no example is this one")
   }
 
-  @Test func secondMentionsAndTextHaveTheirWeights() throws {
+  @Test(arguments: [1, 8]) func answersSecondMentionsAndTextHaveTheirWeights(answer: Float) throws {
     let recipe = #"{"task": "passkey", "options": {"wordings": ["landmark"], "trailing_space": 0, "opening": 0},"#
-    let source = try source(recipe + #" "length": 50, "echo": 0.25, "text_weight": 0.125}"#)
+    let source = try source(recipe + #" "length": 50, "echo": 0.25, "text_weight": 0.125, "answer_weight": \#(answer)}"#)
     let segment = try source.next(lane: 0, length: 1000).segments[0]
     func text(_ weight: Float) -> String {
       String(
         decoding: zip(segment.targets, segment.weights).filter { $0.1 == weight }.map { UInt8($0.0) }, as: UTF8.self)
     }
-    #expect(text(1).count == 7 && text(1).hasSuffix(text(0.25) + "\n") && text(0.25).count == 5)
+    #expect(text(answer).count == 7 && text(answer).hasSuffix(text(answer / 4) + "\n") && text(answer / 4).count == 5)
     #expect(segment.weights.count { $0 == 0.125 } == segment.weights.count - 12)
   }
 

@@ -64,14 +64,14 @@ package struct CapacityPlan: Sendable {
     seeds: 1, longest: 1 << 13, streams: 4, samples: 10, recallLengths: quarterOctaves(from: 256, to: 1 << 11),
     fits: false)
 
-  /// Eight states from 0.07 to 2.1 million floats at d 128 and four layers, which straddle the zeros of the published
+  /// Eight states from 0.07 to 1.6 million floats at d 128 and four layers, which straddle the zeros of the published
   /// laws (0.47 and 0.86 million); 20 million tokens each, half of them at the shortest training length; two seeds.
   package static let paper = CapacityPlan(
-    sizes: [64, 160, 320, 480, 768, 1024, 1536, 2048].map { Size(layers: 4, width: 128, headWidth: 64, state: $0) },
+    sizes: [64, 160, 320, 480, 640, 832, 1024, 1536].map { Size(layers: 4, width: 128, headWidth: 64, state: $0) },
     trained: [256, 512, 1024, 2048, 4096, 8192], tokens: [10_000_000, 2_000_000], batch: 8, seeds: 2,
     longest: 1 << 20, streams: 8,
     samples: 40,
-    recallLengths: quarterOctaves(from: 256, to: 1 << 20), fits: true)
+    recallLengths: quarterOctaves(from: 256, to: 1 << 20), fits: true, pairs: [8, 16, 32, 64])
 
   /// From `first`, each 2^(1/4) times the one before, to `last`.
   package static func quarterOctaves(from first: Int, to last: Int) -> [Int] {
@@ -98,21 +98,23 @@ package struct CapacityPlan: Sendable {
   func recipe(_ model: SizedModel, length index: Int, seed: Int, text: [String], start: String?, output: String) -> JSON {
     let length = trained[index]
     let model = JSON(model.configuration + [("meander", JSON([("purposes", JSON(["language", "recall"]))]))])
-    // Pairs take their part of the text's.
+    // A few answers in a step would go under among its thousands of other tokens.
+    let weight = ("answer_weight", JSON(20))
+    // Pairs take their part of the text's and the keys'.
     let pairing = pairs.max().map { most in
       JSON([
-        ("source", .string("task")), ("share", JSON(0.3)), ("task", .string("mqar")),
-        ("options", JSON([("pairs", .array([JSON(1), JSON(most)]))])), ("length", .array([JSON(0), JSON(length / 4)])),
+        ("source", .string("task")), ("share", JSON(0.5)), ("task", .string("mqar")),
+        ("options", JSON([("pairs", .array([JSON(1), JSON(most)]))])), ("length", .array([JSON(0), JSON(length / 4)])), weight,
       ])
     }
     let key = JSON([
-      ("source", .string("task")), ("share", JSON(0.3)), ("task", .string("passkey")),
+      ("source", .string("task")), ("share", JSON(pairing == nil ? 0.4 : 0.3)), ("task", .string("passkey")),
       ("options", JSON([("wordings", JSON(["landmark"])), ("trailing_space", JSON(0)), ("opening", JSON(0))])),
       ("length", .array([JSON(16), JSON(max(16, length - 140))])),
-      ("fillers", .array([JSON([("kind", .string("text")), ("paths", JSON(text))])])),
+      ("fillers", .array([JSON([("kind", .string("text")), ("paths", JSON(text))])])), weight,
     ])
     let running = JSON([
-      ("source", .string("text")), ("share", JSON(pairing == nil ? 0.7 : 0.4)), ("carry", .string("none")), ("paths", JSON(text)),
+      ("source", .string("text")), ("share", JSON(pairing == nil ? 0.6 : 0.2)), ("carry", .string("none")), ("paths", JSON(text)),
     ])
     let steps = max(1, tokens(at: index) / (batch * length))
     return JSON([
@@ -122,7 +124,7 @@ package struct CapacityPlan: Sendable {
       (
         "optimizer",
         JSON([
-          ("rate", JSON(start == nil ? 0.002 : 0.001)), ("beta2", JSON(0.95)), ("decay", JSON(0.1)), ("clip", JSON(1)),
+          ("rate", JSON(start == nil ? 0.004 : 0.002)), ("beta2", JSON(0.95)), ("decay", JSON(0.1)), ("clip", JSON(1)),
         ])
       ),
       (

@@ -6,8 +6,8 @@ import MeanderText
 
 /// Tasks of recall, made on the fly: any of `RecallTasks`, with synthetic filler or with real text.
 ///
-/// The loss falls on the answers, and in text on the line break behind the last; on second mentions of a key with the weight `echo`, which gives a short and dense
-/// signal early on; and on everything else with `text_weight`. Docs/Tasks.md lists the options.
+/// The loss falls on the answers, and in text on the line break behind the last, with `answer_weight`; on second mentions of a key with
+/// the share `echo` of it, which gives a short and dense signal early on; and on everything else with `text_weight`. Docs/Tasks.md lists the options.
 package final class TaskSource: RecipeSource {
   package static let name = "task"
 
@@ -32,8 +32,9 @@ package final class TaskSource: RecipeSource {
     let none = try Configuration(.object(JSONObject()), file: options.file)
     task = try RecallTasks.make(name, options.object("options") ?? none, file: options.file)
     (filler, negatives) = try TaskFillers.read(&options, context)
+    let answer = Float(try options.float("answer_weight", 1, in: 0.01...1000))
     weights = TaskWeights(
-      echo: Float(try options.float("echo", 0.3, in: 0...1)),
+      answer: answer, echo: answer * Float(try options.float("echo", 0.3, in: 0...1)),
       text: Float(try options.float("text_weight", 0, in: 0...1)))
     lengths = try options.range("length", 64...256, in: 0...1 << 40)
     let power = try options.optionalInteger("power", in: 1...1 << 40)
