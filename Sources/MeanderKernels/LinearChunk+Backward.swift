@@ -34,10 +34,12 @@ extension Kernels {
       for boundary in chunks.reversed() {
         room.reset()
         let chunk = LinearChunk(
-          inputs, head: head, from: boundary.tokens.lowerBound, limit: boundary.tokens.count, pending: boundary.pending,
-          room: room)
+          inputs, head: head, from: boundary.tokens.lowerBound, limit: boundary.tokens.count,
+          span: boundary.tokens.count, pending: boundary.pending, room: room)
         let before = chunk.isolated.map { boundary.state.scaled($0, in: room) } ?? boundary.state
-        chunk.run(before, self)
+        let panels = LinearPanels(size: size, width: width, in: room)
+        panels.take(before)
+        chunk.run(panels, self)
         own.scaleRows(chunk.pending)
         // Where the token is alone and reads first, it reads the state before its decay.
         let readsApart = chunk.isolated != nil && inputs.readsBefore

@@ -41,8 +41,13 @@ package final class LinearBoundaries {
 }
 
 extension LinearInputs {
-  /// Q
+  /// Tokens between two stored boundaries, from each of which the way back goes over a chunk.
   var chunk: Int { max(1, 32 / rank) }
+  /// Q on the way forth, where chunks are short: what is done inside one grows with its length, and all it needs of the state's panel
+  /// stays in the nearest cache.
+  var span: Int { max(1, 16 / rank) }
+  /// Tokens that one call takes, chunk after chunk, where nothing is stored between them.
+  var run: Int { 8 * span }
   /// What c stays above inside a chunk.
   static let lowest = -40.0
 
@@ -64,12 +69,12 @@ extension LinearInputs {
     return limit
   }
 
-  /// Bytes that a head's chunk takes, and its way back: some forty arrays of Q·R rows, of N, P or 2·Q·R columns, and six of N × P.
+  /// Bytes that a head's chunk takes, and its way back: some forty arrays of Q·R rows, of N, P or 2·Q·R columns, and seven of N × P.
   var chunkByteCount: Int {
     let rows = Self.padded(chunk * rank) + 1
     let widest = max(Self.padded(stateSize), Self.padded(headWidth, to: 32), 2 * rows)
     return 44 * Arena.byteCount(rows: rows, columns: widest)
-      + 6 * Arena.byteCount(rows: Self.padded(stateSize), columns: Self.padded(headWidth, to: 32))
+      + 7 * Arena.byteCount(rows: Self.padded(stateSize), columns: Self.padded(headWidth, to: 32))
   }
 
   /// The next multiple, up to which kernels go over rows and columns.
@@ -85,11 +90,14 @@ extension LinearInputs {
   func columns(_ head: Int) -> Range<Int> { head * rank * headWidth..<(head + 1) * rank * headWidth }
 }
 
-/// One head over one chunk: everything scaled to the stored state. What it holds is found when it runs.
+/// One head over one chunk, or over a run of them on the way forth: everything scaled to the stored state. What it holds is found when
+/// it runs, and is that of the last chunk.
 struct LinearChunk {
   let inputs: LinearInputs
   let head: Int
   let tokens: Range<Int>
+  /// Tokens of a chunk.
+  private let span: Int
   /// Rows of a block: the tokens' slices, and zeros behind them.
   let rows: Int
   /// A and K, blocks of rows × N.
@@ -111,9 +119,9 @@ struct LinearChunk {
   let isolated: [Double]?
   let room: Arena
 
-  /// Up to `limit` tokens from `first` on. `room`: where everything of the chunk stands.
-  init(_ inputs: LinearInputs, head: Int, from first: Int, limit: Int, pending: [Double], room: Arena) {
-    (self.inputs, self.head, self.room) = (inputs, head, room)
+  /// Up to `limit` tokens from `first` on, `span` to a chunk. `room`: where everything of the chunk stands.
+  init(_ inputs: LinearInputs, head: Int, from first: Int, limit: Int, span: Int, pending: [Double], room: Arena) {
+    (self.inputs, self.head, self.span, self.room) = (inputs, head, span, room)
     let (size, width, decays) = (inputs.stateSize, inputs.headWidth, inputs.decays)
     sums = room.doubles((limit + 1) * decays)
     for index in 0..<decays { sums[index] = pending[index] }
@@ -125,7 +133,7 @@ struct LinearChunk {
     if isolated != nil { sums.fill(0) }
     self.pending = isolated == nil ? after : [Double](repeating: 0, count: decays)
 
-    let rows = LinearInputs.padded(count * inputs.rank)
+    let rows = LinearInputs.padded(min(count, span) * inputs.rank)
     self.rows = rows
     let (readBlocks, writeBlocks) = (inputs.removal == nil ? 1 : 2, inputs.replacement == nil ? 1 : 2)
     func blocks(_ count: Int, _ columns: Int, to multiple: Int = 16) -> Matrix {
@@ -151,17 +159,18 @@ struct LinearChunk {
   /// The block of W that the removals write into.
   var solved: Range<Int> { block(writeBlocks - 1) }
 
-  /// Finds A, K, S and W from the state before the chunk, N × P without gaps; D as well, or, with y, Q × (R·P), the outputs,
-  /// and then the state moves on. `ahead`: how many tokens are to be read next.
-  func run(_ state: Matrix, into y: Matrix? = nil, ahead: Int = 0, _ kernels: Kernels) {
+  /// Finds A, K, S and W of a chunk from the state before it; D as well, or, with y, Q × (R·P), the outputs, and then the state moves on.
+  /// `ahead`: how many tokens are to be read next.
+  func run(_ state: LinearPanels, into y: Matrix? = nil, ahead: Int = 0, _ kernels: Kernels) {
     let (size, width) = (inputs.stateSize, inputs.headWidth)
     precondition(
-      state.rows == size && state.columns == width && state.stride == width && (y?.rows ?? tokens.count) == tokens.count
-        && (y?.columns ?? rank * width) == rank * width && tokens.upperBound + ahead <= inputs.tokens,
+      state.rows == reads.stride && state.matrix.rows * LinearPanels.width == state.rows * values.stride
+        && (y?.rows ?? tokens.count) == tokens.count && (y?.columns ?? rank * width) == rank * width
+        && tokens.upperBound + ahead <= inputs.tokens
+        && (y != nil || tokens.count <= span),
       "a chunk of mismatched shapes")
     let mark = room.mark()
     let turned = room.matrix(rows: reads.stride, columns: writes.rows)
-    let panel = room.matrix(rows: reads.stride, columns: 32)
     let keys = inputs.group(head).lowerBound
     let group = head / (inputs.heads / inputs.groups)
     func start(_ matrix: Matrix, _ column: Int) -> UnsafePointer<Float> {
@@ -179,8 +188,8 @@ struct LinearChunk {
       replacement_stride: inputs.replacement?.stride ?? 0, strength: strength, strength_stride: inputs.strength?.stride ?? 0,
       v: v, v_stride: inputs.v.stride, sums: sums.base, shrink: shrink.base, grow: grow.base, reads: reads.base,
       writes: writes.base, strengths: strengths?.base, scores: scores.base, values: values.base,
-      found: y == nil ? found?.base : nil, state: state.base, y: y?.base, y_stride: y?.stride ?? 0, turned: turned.base,
-      panel: panel.base, tokens: tokens.count, ahead: ahead, rank: rank, rows: rows, stride: reads.stride,
+      found: y == nil ? found?.base : nil, state: state.matrix.base, y: y?.base, y_stride: y?.stride ?? 0, turned: turned.base,
+      tokens: tokens.count, ahead: ahead, span: span, rank: rank, rows: rows, stride: reads.stride,
       value_stride: values.stride, state_size: size, head_width: width, decays: inputs.decays, reads_before: readsBefore,
       moves: y != nil)
     kernels.training.linear_chunk(&job)
@@ -201,36 +210,45 @@ extension Kernels {
       "a linear recurrence of mismatched shapes")
     let (size, width, decays) = (inputs.stateSize, inputs.headWidth, inputs.decays)
     let room = Arena(byteCount: inputs.chunkByteCount)
+    let panels = LinearPanels(size: size, width: width, in: room)
+    let mark = room.mark()
     boundaries?.heads = []
     for head in 0..<inputs.heads {
       let own = state.rows(head * size..<(head + 1) * size)
+      panels.take(own)
       var left = (0..<decays).map { pending[head * decays + $0] }
       var chunks: [LinearBoundaries.Chunk] = []
       var first = 0
       while first < inputs.tokens {
-        room.reset()
+        room.release(to: mark)
         let chunk = LinearChunk(
-          inputs, head: head, from: first, limit: min(inputs.chunk, inputs.tokens - first), pending: left, room: room)
+          inputs, head: head, from: first, limit: min(boundaries == nil ? inputs.run : inputs.chunk, inputs.tokens - first),
+          span: inputs.span, pending: left, room: room)
         if boundaries != nil {
           let copy = Matrix(rows: size, columns: width)
-          copy.copy(from: own)
+          panels.give(copy)
           chunks.append(LinearBoundaries.Chunk(tokens: chunk.tokens, pending: left, state: copy))
         }
         inputs.add(chunk.tokens, head: head, to: total)
         let out = y.rows(chunk.tokens).columns(inputs.columns(head))
         first = chunk.tokens.upperBound
         // Where the token is alone and reads first, it reads the state before its decay.
-        let apart = chunk.isolated != nil && inputs.readsBefore ? own.scaled(left, in: room) : nil
-        if let isolated = chunk.isolated { own.scaleRows(isolated) }
-        chunk.run(own, into: out, ahead: min(chunk.tokens.count, inputs.tokens - first), self)
+        var apart: Matrix?
+        if chunk.isolated != nil, inputs.readsBefore {
+          panels.give(own)
+          apart = own.scaled(left, in: room)
+        }
+        if let isolated = chunk.isolated { panels.scaleRows(isolated) }
+        chunk.run(panels, into: out, ahead: min(inputs.span, inputs.tokens - first), self)
         if let apart {
           for slice in 0..<inputs.rank {
             let columns = slice * width..<(slice + 1) * width
             multiply(chunk.reads.rows(slice..<slice + 1).plain, apart.plain, into: out.columns(columns))
           }
         }
-        left = own.fold(chunk.pending)
+        left = panels.fold(chunk.pending)
       }
+      panels.give(own)
       for index in left.indices { pending[head * decays + index] = left[index] }
       boundaries?.heads.append(chunks)
     }
@@ -274,12 +292,5 @@ extension Matrix {
     result.copy(from: self)
     result.scaleRows(exponents)
     return result
-  }
-
-  /// Takes pending decays below the bound into a stored state; what is then pending.
-  fileprivate func fold(_ pending: [Double]) -> [Double] {
-    guard pending.contains(where: { $0 < -16 }) else { return pending }
-    scaleRows(pending.map { $0 < -16 ? $0 : 0 })
-    return pending.map { $0 < -16 ? 0 : $0 }
   }
 }

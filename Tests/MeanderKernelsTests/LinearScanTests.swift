@@ -153,6 +153,11 @@ import Testing
       kernels.linearChunkScan(run.inputs, state: state, pending: pending, total: total, boundaries: boundaries, into: y)
       expectClose(y.array().map { Double($0) }, naive.y, "y")
       expectClose(run.truth(state, pending.array()), try #require(naive.states.last), "state")
+      // Longer runs, where nothing is stored on the way.
+      let (moved, left, y2) = (run.stored.copied(), Doubles(run.pending), Matrix(rows: y.rows, columns: y.columns))
+      kernels.linearChunkScan(run.inputs, state: moved, pending: left, total: total, boundaries: nil, into: y2)
+      expectClose(y2.array().map { Double($0) }, naive.y, "y of one run")
+      expectClose(run.truth(moved, left.array()), try #require(naive.states.last), "state of one run")
 
       func zeros(_ matrix: Matrix) -> Matrix { Matrix(rows: matrix.rows, columns: matrix.columns) }
       let gradients = LinearGradients(

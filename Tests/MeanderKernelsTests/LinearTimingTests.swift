@@ -6,8 +6,9 @@ import Testing
 /// How long the gated delta rule takes over 4,096 tokens in each of its forms, with `MEANDER_TIMING=1` alone: `Benchmarks/recurrence`
 /// builds for release and runs it.
 @Suite(.serialized, .enabled(if: ProcessInfo.processInfo.environment["MEANDER_TIMING"] == "1")) struct LinearTimingTests {
-  /// Heads, P and N: those of Qwen3-Next, of a small model, and of many heads whose states together leave the cache.
-  @Test(arguments: [(2, 128, 128), (4, 64, 64), (32, 128, 128)])
+  /// Heads, P and N: the gated delta rule as flash-linear-attention's configuration has it, as Qwen3-Next has it, heads of the latter
+  /// so few that their states stay in the second cache, and of a small model.
+  @Test(arguments: [(6, 512, 256), (32, 128, 128), (2, 128, 128), (4, 64, 64)])
   func theGatedDeltaRule(heads: Int, width: Int, size: Int) {
     let tokens = 4096
     let k = Matrix.random(tokens, heads * size, seed: 2, scale: 1 / Float(size).squareRoot())
@@ -63,6 +64,14 @@ import Testing
       }
       kernels.linearChunkScanBackward(inputs, boundaries: boundaries, dy: chunked, dstate: state, gradients: gradients)
     }
+    // The definition, which reads like the paper: a few tokens of it.
+    let few = inputs.rows(0..<16)
+    let naive = NaiveLinearInputs<Double>(few, state: [Double](repeating: 0, count: heads * size * width))
+    var definition: [Double] = []
+    let elapsed = ContinuousClock().measure { definition = Naive.linearScan(naive).y }
+    let each = Double(elapsed.components.attoseconds) / 1e18 + Double(elapsed.components.seconds)
+    let plain = each * Double(tokens / few.tokens)
+    expectClose(chunked.rows(0..<few.tokens).array().map { Double($0) }, definition, "chunks and the definition")
     #expect(bits(same) == bits(expected))
     expectClose(chunked.array(), expected.array(), "chunks")
     func text(_ seconds: Double) -> String { "\((seconds * 1e6 / Double(tokens * heads) * 1000).rounded() / 1000) µs" }
@@ -70,7 +79,7 @@ import Testing
       """
       H \(heads) P \(width) N \(size), a head and token: scan \(text(scan)), a token a call \(text(single)), chunks \(text(chunk)), \
       back \(text(back)); \
-      chunks are \((scan / chunk * 100).rounded() / 100) times the scan, \((single / chunk * 100).rounded() / 100) times single tokens
+      chunks are \((scan / chunk * 100).rounded() / 100) times the scan, \((single / chunk * 100).rounded() / 100) times single tokens, \((plain / chunk).rounded()) times the definition
       """)
   }
 }

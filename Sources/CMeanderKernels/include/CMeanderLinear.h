@@ -51,7 +51,7 @@ typedef struct {
   bool reads_before;
 } meander_linear_scan;
 
-/// One head over a chunk: see LinearChunk.swift. Scales everything to the stored state, in blocks whose rows are a token's slices, one
+/// One head over a chunk, or over several of them, a part after the other: see LinearChunk.swift. Scales everything to the stored state, in blocks whose rows are a token's slices, one
 /// token after the other; finds scores = A·Kᵀ of what is written before it is read and, where something is removed, W; writes
 /// y = q̂·G + scores·W where there is a y, and moves the state, G += Kᵀ·W, where it `moves`.
 typedef struct {
@@ -71,7 +71,7 @@ typedef struct {
   /// c before the first token and after each, and exp(c) and exp(-c): (tokens + 1) × decays.
   const double *sums;
   float *shrink, *grow;
-  /// A and K: blocks of rows × stride. Rows are a multiple of 16, behind the tokens' slices all zeros; the stride, and that of the
+  /// A and K of a part: blocks of rows × stride. Rows are a multiple of 16, behind the tokens' slices all zeros; the stride, and that of the
   /// values, is a multiple of 16 or 32 from N or P on, filled with zeros.
   float *reads, *writes;
   /// A strength for each row.
@@ -81,14 +81,15 @@ typedef struct {
   /// W: as many blocks as K has, of rows × value_stride; and what the removals find, one block.
   float *values;
   float *_Nullable found;
-  /// N × P without gaps, and of the tokens that there are.
+  /// Panels of 32 columns, one after the other, each of stride × 32: N × P, and zeros beyond.
   float *state;
   float *_Nullable y;
   size_t y_stride;
-  /// Kᵀ, and a panel of G: stride × rows of K, stride × 32.
-  float *turned, *panel;
-  /// `ahead`: tokens behind these that are read next.
-  size_t tokens, ahead, rank, rows, stride, value_stride, state_size, head_width, decays;
+  /// Kᵀ: stride × rows of K.
+  float *turned;
+  /// `ahead`: tokens behind these that are read next; `span`: tokens of a part, which are taken one after the other where there is
+  /// a y. What is written is that of the last part.
+  size_t tokens, ahead, span, rank, rows, stride, value_stride, state_size, head_width, decays;
   bool reads_before, moves;
 } meander_linear_chunk;
 
