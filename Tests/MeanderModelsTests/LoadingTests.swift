@@ -49,7 +49,7 @@ import Testing
   }
 
   /// A hybrid's configuration as transformers 4 and 5 write it.
-  @Test(arguments: ["bamba", "falcon-h1", "granite-hybrid-dense", "granite-moe-hybrid", "nemotron-h", "nemotron-h-moe", "zamba2"])
+  @Test(arguments: ["bamba", "falcon-h1", "granite-hybrid-dense", "granite-moe-hybrid", "nemotron-h", "nemotron-h-moe", "zamba2", "qwen3-next"])
   func oneModelInTwoStylesOfConfigurationIsOneModel(fixture: String) throws {
     let folder = TemporaryFolder()
     for (from, to) in [("config_v4.json", "config.json"), ("model.safetensors", "model.safetensors")] {
@@ -59,6 +59,47 @@ import Testing
     #expect(one.model.fingerprint == other.model.fingerprint)
     let ids = (0..<20).map { Int32($0) }
     #expect(try one.logits(ids).map(\.bitPattern) == other.logits(ids).map(\.bitPattern))
+  }
+
+  /// Fixtures' configurations in the words of published checkpoints: keys taken out, and others in their place.
+  static let published: [(fixture: String, without: [String], with: [(String, JSON)])] = [
+    ("mamba1", [], []), ("falcon-mamba", [], []), ("jamba", [], []), ("xlstm", [], []), ("rwkv4", [], []),
+    ("lfm2", ["layer_types", "rope_parameters"], [("full_attn_idxs", .array([JSON(1)])), ("rope_theta", JSON(1e6))]),
+    ("minimax", ["rope_parameters"], [("rope_theta", JSON(1e6))]), ("olmo-hybrid", ["rope_parameters"], [("rope_theta", JSON(1e4))]),
+    ("recurrent-gemma", ["rope_parameters"], [("rope_theta", JSON(1e4)), ("partial_rotary_factor", JSON(0.5))]),
+    (
+      "qwen3.5-text", ["layer_types", "rope_parameters"],
+      [("full_attention_interval", JSON(4)), ("rope_theta", JSON(1e4)), ("partial_rotary_factor", JSON(0.5))]
+    ),
+    (
+      "kimi-linear",
+      ["layer_types", "mlp_layer_types", "linear_num_heads", "linear_head_dim", "linear_conv_kernel_dim", "qk_head_dim"],
+      [
+        (
+          "linear_attn_config",
+          JSON([
+            ("num_heads", JSON(4)), ("head_dim", JSON(12)), ("short_conv_kernel_size", JSON(4)),
+            ("full_attn_layers", .array([JSON(4)])), ("kda_layers", .array([1, 2, 3].map { JSON($0) })),
+          ])
+        ),
+        ("first_k_dense_replace", JSON(1)), ("moe_layer_freq", JSON(1)), ("moe_router_activation_func", .string("sigmoid")),
+        ("mla_use_nope", .bool(true)), ("use_grouped_topk", .bool(true)), ("num_nextn_predict_layers", JSON(0)),
+        ("rope_theta", JSON(1e4)), ("rope_scaling", .null),
+      ]
+    ),
+  ]
+
+  @Test(arguments: published.indices)
+  func thePublishedStyleOfAConfigurationIsTheSameModel(index: Int) throws {
+    let (fixture, without, with) = Self.published[index]
+    let folder = TemporaryFolder()
+    let members = try #require(JSON.parse(Fixture.bytes("\(fixture)/config.json")).object).members
+      .filter { !without.contains($0.key) }.map { ($0.key == "dtype" ? "torch_dtype" : $0.key, $0.value) }
+    try AtomicFile.write(folder("config.json"), bytes: JSON(members + with).write())
+    try AtomicFile.write(folder("model.safetensors"), bytes: Fixture.bytes("\(fixture)/model.safetensors").copy())
+    let one = try LanguageModel.load(Fixture.model(fixture), table: .best, compute: .fp32)
+    let other = try LanguageModel.load(ModelFiles(folder: folder.path), table: .best, compute: .fp32)
+    #expect(one.fingerprint == other.fingerprint, "\(fixture)")
   }
 
   /// F16 in three shards, under either style of configuration, is the model that its numbers in F32 are: the same bits.

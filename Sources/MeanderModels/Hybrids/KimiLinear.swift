@@ -23,11 +23,16 @@ package struct KimiLinear: HybridArchitecture {
     transformer.attention.positions = .none
     try configuration.require("attention_bias", false)
     let (width, layers) = (transformer.shape.width, transformer.shape.layers)
-    let heads = try configuration.integer("linear_num_heads", 32, in: 1...1 << 16)
-    let headWidth = try configuration.integer("linear_head_dim", 128, in: 1...1 << 16)
+    // In the authors' own style the recurrence is told of in an object, which counts layers from one.
+    var linear = try configuration.object("linear_attn_config")
+    func size(_ key: String, _ own: String, _ fallback: Int, in range: ClosedRange<Int>) throws -> Int {
+      try configuration.optionalInteger(key, in: range) ?? linear?.optionalInteger(own, in: range) ?? fallback
+    }
+    let heads = try size("linear_num_heads", "num_heads", 32, in: 1...1 << 16)
+    let headWidth = try size("linear_head_dim", "head_dim", 128, in: 1...1 << 16)
     var delta = GatedDeltaMixer.Sizes(
       width: width, heads: heads, keyHeads: heads, headWidth: headWidth, stateSize: headWidth,
-      convolutionWidth: try configuration.integer("linear_conv_kernel_dim", 4, in: 2...64), epsilon: transformer.epsilon)
+      convolutionWidth: try size("linear_conv_kernel_dim", "short_conv_kernel_size", 4, in: 2...64), epsilon: transformer.epsilon)
     delta.gate = .sigmoid
     self.delta = delta
     guard !configuration.has("q_lora_rank") else { throw configuration.failure("q_lora_rank", "can only be left out here") }
@@ -42,15 +47,30 @@ package struct KimiLinear: HybridArchitecture {
     experts = try configuration.integer("num_experts", 256, in: 1...1 << 16)
     rule = try configuration.groupedRouter(
       experts: experts, perToken: ("num_experts_per_token", 8), normalised: "moe_renormalize", groups: "num_expert_group")
+    _ = try configuration.optionalString("moe_router_activation_func", among: ["sigmoid"])
+    guard try configuration.bool("use_grouped_topk", true) || rule.groups == 1 else {
+      throw configuration.failure("use_grouped_topk", "can only be true with several groups of experts")
+    }
     expertInner = try configuration.integer("moe_intermediate_size", 1024, in: 1...1 << 22)
     sharedExperts = try configuration.integer("num_shared_experts", 1, in: 1...1 << 10)
     let kinds = try configuration.strings("mlp_layer_types", [])
     guard kinds.isEmpty || kinds.count == layers, kinds.allSatisfy({ ["dense", "sparse"].contains($0) }) else {
       throw configuration.failure("mlp_layer_types", "must name dense or sparse for each of \(layers) layers")
     }
-    isSparse = (0..<layers).map { kinds.isEmpty ? $0 > 0 : kinds[$0] == "sparse" }
-    let attends = try configuration.attendingLayers(
-      "layer_types", count: layers, recurrent: ["linear_attention"]) { $0 % 4 == 3 }
+    let dense = try configuration.integer("first_k_dense_replace", 1, in: 0...1 << 16)
+    let every = try configuration.integer("moe_layer_freq", 1, in: 1...1 << 16)
+    isSparse = (0..<layers).map { kinds.isEmpty ? $0 >= dense && $0 % every == 0 : kinds[$0] == "sparse" }
+    let listed = try linear?.integers("full_attn_layers", [], in: 1...layers)
+    let rest = try linear?.integers("kda_layers", [], in: 1...layers)
+    if let listed, let rest, (listed + rest).sorted() != Array(1...layers) {
+      throw configuration.failure("linear_attn_config", "must name each of \(layers) layers once")
+    }
+    try linear?.finish()
+    let attends = try configuration.attendingLayers("layer_types", count: layers, recurrent: ["linear_attention"]) {
+      listed?.contains($0 + 1) ?? ($0 % 4 == 3)
+    }
+    try configuration.require("mla_use_nope", true)
+    try configuration.require("num_nextn_predict_layers", 0, whenGiven: true)
     configuration.ignore(["output_router_logits", "pretraining_tp", "q_lora_rank"])
     stack = HybridStack(transformer, attends: attends)
   }
