@@ -112,6 +112,26 @@ import Testing
     expectClose(try halved.logits(ids), logits, "halved")
   }
 
+  /// Each rotary pair's frequency is divided by one number, and none is stretched in another way as well.
+  @Test(arguments: [(12, "linear", "rope.scaling.type"), (11, nil, "11 numbers for 12")])
+  func divisorsThatCannotBeAreRefused(count: Int, scaling: String?, reason: String) throws {
+    let (files, folder) = try written("llama-rope-scaled-f16-sharded", as: .f32)
+    let file = try #require(try files.gguf())
+    let store = try file.store()
+    let entries = try store.entries.values.sorted { $0.name < $1.name }.map { entry in
+      entry.name == "rope_freqs.weight" ? try #require(TensorEntry(name: entry.name, type: .f32, shape: [count])) : entry
+    }
+    let stretched: [(key: String, value: GGUFWriter.Value)] =
+      scaling.map { [("llama.rope.scaling.type", .text($0)), ("llama.rope.scaling.factor", .number(2))] } ?? []
+    let writer = try GGUFWriter(folder("other.gguf"), metadata: file.metadata.copied + stretched, tensors: entries)
+    for entry in entries { try writer.append(Array(store.floats(entry.name).prefix(entry.count)), as: .f32) }
+    try writer.commit()
+    let error = #expect(throws: MeanderError.self) {
+      try Harness(ModelFiles.resolve(folder("other.gguf"), environment: [:]))
+    }
+    #expect(error?.description.contains(reason) == true, "\(error?.description ?? "")")
+  }
+
   /// Whatever byte of the header is another one, the file is read or refused.
   @Test(arguments: ["jamba", "qwen3-next", "granite-moe-hybrid", "nemotron-h-moe", "rwkv7-bf16-head64", "falcon-h1", "lfm2"])
   func damagedHeadersAreReadOrRefused(fixture: String) throws {

@@ -66,12 +66,17 @@ extension GGUFArchitecture {
       ] + attention.members(&settings)
     var scaling = try scaling(&settings)
     if holdsDivisors, let entry = settings.tensors[divisors] {
-      let pairs = attention.headWidth / 2
-      guard scaling == nil, entry.count == pairs, let numbers = try settings.numbers(divisors) else {
-        throw settings.unsupported("rope.scaling.type", "stands beside a tensor \(divisors) of \(entry.count) numbers for \(pairs) pairs")
+      guard scaling == nil else {
+        throw settings.unsupported("rope.scaling.type", "stands beside a tensor \(divisors), and frequencies are stretched in one way")
+      }
+      guard entry.count == attention.headWidth / 2 else {
+        throw MeanderError(
+          .badData, "the tensor \(divisors) has \(entry.count) numbers for \(attention.headWidth / 2) rotary pairs",
+          at: settings.metadata.path)
       }
       scaling = JSON([
-        ("rope_type", .string(RotaryScaling.Kind.divided.rawValue)), ("divisors", .array(numbers.map { JSON(Double($0)) })),
+        ("rope_type", .string(RotaryScaling.Kind.divided.rawValue)),
+        ("divisors", .array(try settings.numbers(divisors).map { JSON(Double($0)) })),
       ])
     }
     if let scaling { members.append(("rope_scaling", scaling)) }

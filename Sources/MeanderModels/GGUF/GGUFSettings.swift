@@ -71,8 +71,8 @@ package struct GGUFSettings {
   /// Whether the file holds a tensor of that name.
   func has(_ tensor: String) -> Bool { tensors[tensor] != nil }
 
-  /// The numbers of a tensor that is a setting; nil where the file does not hold it.
-  func numbers(_ tensor: String) throws -> [Float]? { has(tensor) ? try store.floats(tensor) : nil }
+  /// The numbers of a tensor that is a setting, which the file must hold.
+  func numbers(_ tensor: String) throws -> [Float] { try store.floats(tensor) }
 
   /// How many layers there are: no more than tensors, each of which takes one at least.
   mutating func layers() throws -> Int {
