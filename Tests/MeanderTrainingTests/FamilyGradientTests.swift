@@ -17,7 +17,14 @@ import Testing
   /// Along a parameter's own gradient and along a random direction beside it, the loss changes as the gradient says. The loss is
   /// that of the streaming form.
   @Test(arguments: fixtures)
-  func areThoseOfDifferences(fixture: String) throws {
+  func areThoseOfDifferences(fixture: String) throws { try check(fixture) }
+
+  /// Mixers that hybrids alone have: gated short convolutions, Kimi delta attention, lightning attention, the RG-LRU.
+  @Test(arguments: [("lfm2", "conv."), ("kimi-linear", "self_attn."), ("minimax", "self_attn."), ("recurrent-gemma", "temporal_block.")])
+  func ofHybridsMixersAreThoseOfDifferences(fixture: String, mixer: String) throws { try check(fixture, of: mixer) }
+
+  /// Parameters whose names have `part` in them.
+  private func check(_ fixture: String, of part: String = "") throws {
     let model = try GradientTests.model(fixture)
     let worker = try GradientTests.worker(model)
     let prefix = Sample([GradientTests.segment(GradientTests.ids(8))])
@@ -33,7 +40,9 @@ import Testing
     }
     var generator = SeededGenerator(seed: 5)
     // One of each kind: the last layer's parameters, and what stands around the layers.
-    let kinds = Dictionary(grouping: model.parameters.entries) { entry in
+    let entries = model.parameters.entries.filter { part.isEmpty || $0.name.contains(part) }
+    #expect(!entries.isEmpty)
+    let kinds = Dictionary(grouping: entries) { entry in
       entry.name.split(separator: ".").enumerated().filter { $0.offset > 2 || Int($0.element) == nil }
         .map { String($0.element) }.joined(separator: ".")
     }
