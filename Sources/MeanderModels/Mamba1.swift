@@ -1,4 +1,3 @@
-import Glibc
 import MeanderErrors
 import MeanderFiles
 import MeanderKernels
@@ -80,15 +79,8 @@ package struct Mamba1: ArchitectureInTwoLayouts {
   package func initialValues(
     of entry: Parameters.Entry, _ options: Initialization, using generator: inout SplitMix64
   ) throws -> [Float] {
-    let columns = mixer.stateSize
-    return StackInitialization(layers: shape.layers, outputs: ["out_proj.weight"]).values(of: entry, using: &generator) {
-      name, draw in
-      switch name {
-      case "A_log": (0..<entry.count).map { Float(log(Double($0 % columns + 1))) }
-      case "D": [Float](repeating: 1, count: entry.count)
-      case "dt_proj.bias": draw { StackInitialization.timeStepBias(options, &$0) }
-      default: nil
-      }
+    StackInitialization(layers: shape.layers, outputs: ["out_proj.weight"]).values(of: entry, using: &generator) {
+      StackInitialization.recurrentValues(of: entry, $0, options, $1)
     }
   }
 

@@ -1,5 +1,4 @@
 import MeanderKernels
-import Glibc
 
 extension Mamba2 {
   /// As Mamba-2's authors begin (Dao and Gu 2024): projections and convolution uniform within 1/√fan-in, the output
@@ -23,17 +22,8 @@ extension Mamba2 {
     case "in_proj.bias", "out_proj.bias": return draw { _ in 0 }
     case "mixer.D", "norm.weight": return draw { _ in 1 }
     case "norm_f.weight": return draw { _ in options.baseWidth.map { Double($0) / Double(shape.width) } ?? 1 }
-    case "mixer.A_log":
-      let (low, high) = (options.rate.lowerBound, options.rate.upperBound)
-      return draw {
-        options.isRateLogarithmic ? log(low) + $0.uniform() * (log(high) - log(low)) : log(low + $0.uniform() * (high - low))
-      }
-    case "mixer.dt_bias":
-      let (low, high) = (log(options.timeStep.lowerBound), log(options.timeStep.upperBound))
-      return draw {
-        let step = max(exp(low + $0.uniform() * (high - low)), 1e-6)
-        return step + log(-expm1(-step))
-      }
+    case "mixer.A_log": return draw { StackInitialization.logRate(options, &$0) }
+    case "mixer.dt_bias": return draw { StackInitialization.timeStepBias(options, &$0) }
     default: return draw { $0.normal() * 0.02 }
     }
   }

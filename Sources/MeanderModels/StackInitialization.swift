@@ -31,6 +31,29 @@ struct StackInitialization {
     return draw { (2 * $0.uniform() - 1) * bound * share }
   }
 
+  /// What recurrent heads and channels begin with, by the names that the Mamba family gives it: rates from 1 to N where a row has
+  /// one for each of its numbers, else drawn of the range that the options name; biases of time steps, and skips of one.
+  static func recurrentValues(
+    of entry: Parameters.Entry, _ name: String, _ options: Initialization,
+    _ draw: (_ value: (inout SplitMix64) -> Double) -> [Float]
+  ) -> [Float]? {
+    switch name {
+    case "A_log" where entry.shape.count == 2:
+      (0..<entry.count).map { Float(log(Double($0 % entry.columns + 1))) }
+    case "A_log": draw { logRate(options, &$0) }
+    case "dt_bias", "dt_proj.bias": draw { timeStepBias(options, &$0) }
+    case "D": draw { _ in 1 }
+    default: nil
+    }
+  }
+
+  /// The logarithm of a rate of the range that the options name, uniform in the rate, or in its logarithm where they say so.
+  static func logRate(_ options: Initialization, _ generator: inout SplitMix64) -> Double {
+    let (low, high) = (options.rate.lowerBound, options.rate.upperBound)
+    let place = generator.uniform()
+    return options.isRateLogarithmic ? log(low) + place * (log(high) - log(low)) : log(low + place * (high - low))
+  }
+
   /// A bias that alone gives a time step of the range that the options name, uniform in its logarithm.
   static func timeStepBias(_ options: Initialization, _ generator: inout SplitMix64) -> Double {
     let (low, high) = (log(options.timeStep.lowerBound), log(options.timeStep.upperBound))

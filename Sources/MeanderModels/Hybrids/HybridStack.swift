@@ -97,15 +97,8 @@ package struct HybridStack: Sendable {
   ) -> [Float] {
     let outputs = ["out_proj.weight", "o_proj.weight", "down_proj.weight"]
     return StackInitialization(layers: shape.layers, outputs: outputs).values(of: entry, using: &generator) { name, draw in
-      switch name {
-      case "A_log" where entry.shape.count > 1 && entry.columns > 1:
-        (0..<entry.count).map { Float(logarithm(Double($0 % entry.columns + 1))) }
-      case "A_log":
-        draw { logarithm(options.rate.lowerBound + $0.uniform() * (options.rate.upperBound - options.rate.lowerBound)) }
-      case "dt_bias", "dt_proj.bias": draw { StackInitialization.timeStepBias(options, &$0) }
-      case "D": [Float](repeating: 1, count: entry.count)
-      default: normOffset != 0 && name.contains("norm") ? [Float](repeating: 0, count: entry.count) : nil
-      }
+      if normOffset != 0, name.contains("norm") { return draw { _ in 0 } }
+      return StackInitialization.recurrentValues(of: entry, name, options, draw)
     }
   }
 }

@@ -81,13 +81,8 @@ extension LinearArchitecture {
     StackInitialization(layers: shape.layers, outputs: ["o_proj.weight", "down_proj.weight"]).values(
       of: entry, using: &generator
     ) { name, draw in
-      switch name {
-      case "A_log":
-        draw { logarithm(options.rate.lowerBound + $0.uniform() * (options.rate.upperBound - options.rate.lowerBound)) }
-      case "dt_bias": draw { StackInitialization.timeStepBias(options, &$0) }
-      case "model.lower_bounds": draw { _ in 0 }
-      default: nil
-      }
+      name == "model.lower_bounds"
+        ? draw { _ in 0 } : StackInitialization.recurrentValues(of: entry, name, options, draw)
     }
   }
 }

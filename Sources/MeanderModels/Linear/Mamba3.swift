@@ -85,10 +85,9 @@ package struct Mamba3: Architecture {
       of: entry, using: &generator
     ) { name, draw in
       switch name {
-      case "B_bias", "C_bias", "D", "mimo_z": [Float](repeating: 1, count: entry.count)
+      case "B_bias", "C_bias", "mimo_z": [Float](repeating: 1, count: entry.count)
       case "mimo_x", "mimo_o": [Float](repeating: 1 / Float(mixer.rank), count: entry.count)
-      case "dt_bias": draw { StackInitialization.timeStepBias(options, &$0) }
-      default: nil
+      default: StackInitialization.recurrentValues(of: entry, name, options, draw)
       }
     }
   }

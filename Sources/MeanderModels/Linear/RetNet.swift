@@ -7,7 +7,7 @@ package struct RetNet: LinearArchitecture {
   package static let name = "retnet"
 
   let stack: LinearStack
-  private let mixer: RetentionMixer.Sizes
+  private let mixer: GatedHeads.Sizes
 
   package static func configuration(of shape: StateShape) -> [(String, JSON)]? {
     shape.linearMembers(name, heads: shape.heads(times: 2)) + [("expand_v", JSON(2))]
@@ -15,23 +15,13 @@ package struct RetNet: LinearArchitecture {
 
   package init(_ configuration: inout Configuration) throws {
     stack = try LinearStack(&configuration, ratio: 2)
-    let width = stack.shape.width
-    let heads = try configuration.integer("num_heads", 8, in: 1...1 << 16)
-    let keys = try configuration.expanded("expand_k", 1, width: width, heads: heads)
-    let values = try configuration.expanded("expand_v", 2, width: width, heads: heads)
-    guard keys / heads % 2 == 0 else {
-      throw configuration.failure("num_heads", "gives heads of \(keys / heads) keys, and rotary positions turn pairs")
+    mixer = try GatedHeads.Sizes(&configuration, stack, heads: 8, keys: 1, values: 2)
+    guard mixer.stateSize % 2 == 0 else {
+      throw configuration.failure("num_heads", "gives heads of \(mixer.stateSize) keys, and rotary positions turn pairs")
     }
-    mixer = RetentionMixer.Sizes(
-      width: width, heads: heads, stateSize: keys / heads, headWidth: values / heads, epsilon: stack.epsilon)
-    try configuration.requireOwnKeys(heads: heads)
-    try configuration.require("use_output_gate", true)
-    configuration.ignore(["conv_size"])
   }
 
-  package var arithmetic: String {
-    "\(stack.arithmetic) heads \(mixer.heads) keys \(mixer.stateSize) values \(mixer.headWidth)"
-  }
+  package var arithmetic: String { "\(stack.arithmetic) \(mixer.arithmetic)" }
 
   package func build(from reader: WeightReader) throws -> Blocks {
     try stack.build(from: reader) { _, prefix in try RetentionMixer(mixer, prefix: prefix, from: reader) }
@@ -44,39 +34,16 @@ package struct RetNet: LinearArchitecture {
 ///     S = γ S + k ⊗ v,   γ = 1 - 2^(-5 - h) for head h,   y = q S
 ///     out = W_out (silu(W_g u) ∘ norm(y)),   a norm of each head
 struct RetentionMixer: LinearMixer {
-  struct Sizes: Sendable {
-    /// D
-    var width: Int
-    /// H
-    var heads: Int
-    /// N and P.
-    var stateSize, headWidth: Int
-    /// ε of the norm of y.
-    var epsilon: Float
-  }
-
-  let sizes: Sizes
+  let heads: GatedHeads
   let rotary: Rotary
-  let query, key, value, gate, out: Weight
-  let norm: Norm
 
-  /// Reads the layer whose tensors are called `prefix`q_proj.weight and so on.
-  init(_ sizes: Sizes, prefix: String, from reader: WeightReader) throws {
-    self.sizes = sizes
-    let (keys, values) = (sizes.heads * sizes.stateSize, sizes.heads * sizes.headWidth)
-    func weight(_ name: String, _ outputs: Int) throws -> Weight {
-      try reader.weight(prefix + name + ".weight", outputs: outputs, inner: sizes.width)
-    }
+  init(_ sizes: GatedHeads.Sizes, prefix: String, from reader: WeightReader) throws {
+    heads = try GatedHeads(sizes, prefix: prefix, from: reader)
     rotary = RotaryScaling().rotary(width: sizes.stateSize)
-    (query, key) = (try weight("q_proj", keys), try weight("k_proj", keys))
-    (value, gate) = (try weight("v_proj", values), try weight("g_proj", values))
-    out = try reader.weight(prefix + "o_proj.weight", outputs: sizes.width, inner: values)
-    norm = try reader.rootMeanSquareNorm(prefix + "g_norm_swish_gate.weight", width: sizes.headWidth, epsilon: sizes.epsilon)
   }
 
-  var memory: LinearState {
-    LinearState(heads: sizes.heads, size: sizes.stateSize, width: sizes.headWidth, decays: 1, first: 0)
-  }
+  private var sizes: GatedHeads.Sizes { heads.sizes }
+  var memory: LinearState { heads.memory(decays: 1) }
 
   /// ln γ.
   private var decays: [Float] {
@@ -92,22 +59,18 @@ struct RetentionMixer: LinearMixer {
         operations.project(input, weight), by: operations.angles(rotary, input.position, count: input.count),
         headWidth: sizes.stateSize)
     }
-    let q = operations.scale(turned(asked, query), by: 1 / Float(sizes.stateSize).squareRoot())
+    let q = operations.scale(turned(asked, heads.query), by: heads.queryScale)
     let read = memory.scan(
       LinearInputs(
-        q: q, k: turned(input, key), v: operations.project(input, value),
+        q: q, k: turned(input, heads.key), v: operations.project(input, heads.value),
         decay: operations.constantDecays(decays, rows: input.count), heads: sizes.heads), state, operations)
-    guard outputs > 0 else { return residual }
-    let opened = operations.project(asked, gate)
-    return operations.project(
-      operations.activate(opened, .silu, times: operations.normHeads(read, norm)), out, addingTo: residual)
+    return heads.output(read, asked, residual: residual, operations)
   }
 
   var exchangeReason: String { "its heads forget at constant rates, without gates or a time step" }
 
   var scratchPerToken: Int {
-    let (keys, values) = (sizes.heads * sizes.stateSize, sizes.heads * sizes.headWidth)
-    return 6 * (keys + 16) + 2 * (sizes.stateSize + 16) + 6 * (values + 16) + 16 * sizes.heads + 16
+    6 * (sizes.keys + 16) + 2 * (sizes.stateSize + 16) + 6 * (sizes.values + 16) + 16 * sizes.heads + 16
       + memory.scratch(removes: false)
   }
 }
