@@ -12,6 +12,13 @@ import Testing
     return #expect(throws: MeanderError.self, "\(texts)") { try model.mitigated(by: texts.map { try Mitigation($0) }) }
   }
 
+  /// The same, or nil where the model takes them.
+  private func refusal(_ texts: [String], orNone fixture: String) throws -> MeanderError? {
+    let model = try LanguageModel.load(Fixture.model(fixture), table: .best, compute: .fp32)
+    do { _ = try model.mitigated(by: texts.map { try Mitigation($0) }) } catch let error as MeanderError { return error }
+    return nil
+  }
+
   @Test(arguments: [
     ("windows", "window"), ("rri:retension=1", "retention"), ("rri:retention", "rri:retention=0.9999"),
     ("rri:retention=fast", "a number"), ("rri:retention=1,retention=1", "twice"), ("rri:retention=2", "0.01 to 1"),
@@ -65,6 +72,10 @@ import Testing
   func theFamilySaysWhy(fixture: String, text: String) throws {
     let error = try refusal([text], of: fixture)
     #expect(error?.code == .unsupported && error?.what.contains("layer 0") == true, "\(error.map { "\($0)" } ?? "")")
+    // Where a window's staggered form works, the refusal of another says so.
+    if text.hasPrefix("window"), try refusal(["window:length=512"], orNone: fixture) == nil {
+      #expect(error?.remedy?.contains("staggered") == true, "\(error?.remedy ?? "")")
+    }
   }
 
   /// The staggered window exchanges states, and asks nothing of how they move: of two streams that differ before the window alone,

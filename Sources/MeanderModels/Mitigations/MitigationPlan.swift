@@ -106,7 +106,10 @@ extension MitigationPlan {
       case .heads: return true
       case .channels where !betweenTokens: return true
       case .channels: throw unsupported(layer, "its entries decay each by itself, so it has no heads to act on")
-      case .fixed(let reason), .states(_, _, _, let reason): throw unsupported(layer, reason)
+      case .fixed(let reason): throw unsupported(layer, reason)
+      case .states(_, _, _, let reason):
+        let exchanges = current.hasPrefix("window") && (try? exchangeableLayers()) != nil
+        throw unsupported(layer, reason, remedy: exchanges ? "Its form=staggered exchanges whole states, and works here." : nil)
       }
     }
     if found.isEmpty { throw unsupported(nil, "it has no recurrent state") }
@@ -128,10 +131,10 @@ extension MitigationPlan {
     return found
   }
 
-  func unsupported(_ layer: Int?, _ reason: String) -> MeanderError {
+  func unsupported(_ layer: Int?, _ reason: String, remedy: String? = nil) -> MeanderError {
     MeanderError(
       .unsupported, "model \(modelName) cannot take it: \(layer.map { "in layer \($0) " } ?? "")\(reason)",
-      at: "--mitigation \(current)")
+      at: "--mitigation \(current)", remedy: remedy)
   }
 
   /// The trained length, which some mitigations cannot do without.
