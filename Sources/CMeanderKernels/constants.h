@@ -15,6 +15,8 @@
 // Beyond these exp overflows to infinity or rounds to zero of its own accord.
 #define EXP_HIGH 89.0f
 #define EXP_LOW -104.0f
+// From here on its power of two is a normal number.
+#define EXP_NORMAL_LOW -86.0f
 // silu stays inside this, so that its power of two is a normal number.
 #define SILU_BOUND 87.0f
 // Adding 1.5·2²³ leaves the nearest integer in the low bits.

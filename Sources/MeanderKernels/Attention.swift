@@ -196,7 +196,8 @@ extension Kernels {
         && min(Int64(rule.window + q.rows - 1), last) <= Int64(cache.ring + rule.globals), "an attention of mismatched shapes")
     guard q.rows > 0 else { return }
     let rows = q.rows * heads / cache.keyHeads
-    let tile = Int(MEANDER_ATTENTION_ROWS)
+    let isInBlocks = rule.softplus == nil
+    let tile = Int(isInBlocks ? MEANDER_ATTENTION_UNIT : MEANDER_ATTENTION_ROWS)
     let units = (rows + tile - 1) / tile * cache.keyHeads
     let local = Int(min(Int64(rule.window + tile), last)) + 32
     // Safe: the shapes were checked above; units write disjoint parts of y, each worker in scratch memory of its own.
@@ -210,7 +211,12 @@ extension Kernels {
       head_width: cache.headWidth, ring: cache.ring)
     let function = functions.attention
     let workers = min(sharing(operations: rows * cache.keyHeads * cache.headWidth * local), units)
-    let scratch = team.scratch(rows: workers, columns: tile * (2 * cache.globalSlots + (local + 15) / 16 * 16))
+    // Rows of scores and packed queries, near and far; in blocks also what each query gathers: outputs, sums, and two numbers.
+    let scores = isInBlocks
+      ? 2 * Int(MEANDER_ATTENTION_ROWS) * Int(MEANDER_ATTENTION_STRIDE) + tile * (cache.values.columns + 16 + 2)
+      : tile * (2 * cache.globalSlots + (local + 15) / 16 * 16)
+    let floats = (scores + 2 * tile * cache.headWidth + 15) / 16 * 16
+    let scratch = team.scratch(rows: workers, columns: floats)
     withUnsafePointer(to: job) { job in
       team.split(workers) { part in
         for worker in part {

@@ -28,6 +28,10 @@ struct AttentionCase: Sendable, CustomTestStringConvertible {
     AttentionCase(name: "softplus", globals: 4, window: 30, pairs: 8, softplus: SoftplusRule(logWidth: 2.77, power: 0)),
     AttentionCase(name: "softplus, sharpened", globals: 4, window: 30, softplus: SoftplusRule(logWidth: 2.77, offset: 0.5, power: 3)),
     AttentionCase(name: "a prefix", globals: 2, window: 9, pairs: 8, hasPrefix: true),
+    // A ring that ends within a block of 512 positions, and as many first tokens as need two.
+    AttentionCase(name: "several blocks", heads: 2, keyHeads: 1, width: 8, globals: 3, window: 600, tokens: 1500),
+    AttentionCase(name: "several first blocks, turned", heads: 1, keyHeads: 1, width: 4, globals: 530, window: 40, pairs: 2, tokens: 1100),
+    AttentionCase(name: "a prefix and several blocks", heads: 2, keyHeads: 2, width: 33, hasPrefix: true, tokens: 700),
   ]
 
   var rule: AttentionRule {

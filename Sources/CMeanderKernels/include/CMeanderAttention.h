@@ -7,8 +7,12 @@
 
 #pragma clang assume_nonnull begin
 
-/// Queries of one key head that are worked on at a time.
+/// Queries of one key head that are worked on at a time: where whole rows of scores are needed, and block by block.
 #define MEANDER_ATTENTION_ROWS 12
+#define MEANDER_ATTENTION_UNIT 72
+/// Positions in a block, and room for the scores of one query with it: see lanes/attention_blocks.h.
+#define MEANDER_ATTENTION_BLOCK 512
+#define MEANDER_ATTENTION_STRIDE (MEANDER_ATTENTION_BLOCK + 16)
 /// Places beside a table of biases that a vector may read without using them.
 #define MEANDER_BIAS_MARGIN 16
 

@@ -1,4 +1,5 @@
-// Attention over a cache of keys in panels and values in rows.
+// Attention over a cache of keys in panels and values in rows: what both ways have in common, and the one by whole rows of
+// scores. Softmax goes block by block, see attention_blocks.h.
 //
 // A score is one chain of fused multiply-adds over the head's width. A row's columns stand at their position's place modulo
 // 16, so the 16 partial sums of the weights, joined by the fixed tree, are of the same positions wherever a ring has them.
@@ -6,34 +7,48 @@
 // bits depend neither on how many queries are asked at once, nor on where in the ring a position stands.
 
 #define ATTENTION_TILE (LANES == 16 ? 12 : LANES == 8 ? 6 : 4)
+// Panels of 16 keys, or 16 places of values, that a tile takes at a time: twice as many sums as loads of other numbers.
+#define ATTENTION_PANELS (LANES == 16 ? 2 : 1)
 
-// Scores of `rows` queries with one panel of 16 keys.
-INLINE void NAME(score_tile)(const float *const *q, size_t rows, const float *panel, size_t width, float *to, size_t stride) {
-  vec sum[ATTENTION_TILE * BLOCK_VECTORS];
-  UNROLL for (size_t i = 0; i < rows * BLOCK_VECTORS; i++) sum[i] = splat(0);
-  for (size_t k = 0; k < width; k++, panel += MEANDER_BLOCK) {
-    vec keys[BLOCK_VECTORS];
-    UNROLL for (size_t v = 0; v < BLOCK_VECTORS; v++) keys[v] = load(panel + v * LANES);
+// Queries times `scale` as tiles read them: those of a tile side by side, place by place.
+INLINE void NAME(pack_query)(const float *q, size_t width, float scale, size_t row, float *to) {
+  to += row / ATTENTION_TILE * ATTENTION_TILE * width + row % ATTENTION_TILE;
+  for (size_t k = 0; k < width; k++) to[k * ATTENTION_TILE] = q[k] * scale;
+}
+
+// Scores of `rows` packed queries with a run of panels of 16 keys; those behind it are fetched meanwhile.
+INLINE void NAME(score_tile)(
+    const float *q, size_t rows, const float *panel, size_t panels, size_t width, float *to, size_t stride) {
+  const size_t vectors = panels * BLOCK_VECTORS;
+  vec sum[ATTENTION_TILE * ATTENTION_PANELS * BLOCK_VECTORS];
+  UNROLL for (size_t i = 0; i < rows * vectors; i++) sum[i] = splat(0);
+  for (size_t k = 0; k < width; k++, panel += MEANDER_BLOCK, q += ATTENTION_TILE) {
+    UNROLL for (size_t v = 0; v < panels; v++) __builtin_prefetch(panel + (panels + v) * width * MEANDER_BLOCK);
+    vec keys[ATTENTION_PANELS * BLOCK_VECTORS];
+    UNROLL for (size_t v = 0; v < vectors; v++)
+      keys[v] = load(panel + v / BLOCK_VECTORS * width * MEANDER_BLOCK + v % BLOCK_VECTORS * LANES);
     UNROLL for (size_t r = 0; r < rows; r++) {
-      vec value = splat(q[r][k]);
-      UNROLL for (size_t v = 0; v < BLOCK_VECTORS; v++)
-        sum[r * BLOCK_VECTORS + v] = fma_(value, keys[v], sum[r * BLOCK_VECTORS + v]);
+      vec value = splat(q[r]);
+      UNROLL for (size_t v = 0; v < vectors; v++) sum[r * vectors + v] = fma_(value, keys[v], sum[r * vectors + v]);
     }
   }
   UNROLL for (size_t r = 0; r < rows; r++)
-    UNROLL for (size_t v = 0; v < BLOCK_VECTORS; v++) store(to + r * stride + v * LANES, sum[r * BLOCK_VECTORS + v]);
+    UNROLL for (size_t v = 0; v < vectors; v++) store(to + r * stride + v * LANES, sum[r * vectors + v]);
 }
 
-// Adds weight·value over `count` columns to the sums of 16 places of `rows` outputs.
+// Adds weight·value over `count` columns to the sums of so many vectors of places of `rows` outputs; values are fetched a
+// panel ahead.
 INLINE void NAME(value_tile)(
-    const float *weights, size_t stride, size_t rows, const float *values, size_t value_stride, size_t count, vec *sum) {
+    const float *weights, size_t stride, size_t rows, const float *values, size_t value_stride, size_t vectors, size_t count,
+    vec *sum) {
   for (size_t k = 0; k < count; k++, values += value_stride) {
-    vec value[BLOCK_VECTORS];
-    UNROLL for (size_t v = 0; v < BLOCK_VECTORS; v++) value[v] = load(values + v * LANES);
+    UNROLL for (size_t v = 0; v < vectors; v += BLOCK_VECTORS)
+      __builtin_prefetch(values + MEANDER_BLOCK * value_stride + v * LANES);
+    vec value[ATTENTION_PANELS * BLOCK_VECTORS];
+    UNROLL for (size_t v = 0; v < vectors; v++) value[v] = load(values + v * LANES);
     UNROLL for (size_t r = 0; r < rows; r++) {
       vec weight = splat(weights[r * stride + k]);
-      UNROLL for (size_t v = 0; v < BLOCK_VECTORS; v++)
-        sum[r * BLOCK_VECTORS + v] = fma_(weight, value[v], sum[r * BLOCK_VECTORS + v]);
+      UNROLL for (size_t v = 0; v < vectors; v++) sum[r * vectors + v] = fma_(weight, value[v], sum[r * vectors + v]);
     }
   }
 }
@@ -67,9 +82,9 @@ INLINE NAME(seen_columns) NAME(columns_seen)(const meander_attention_row *job, i
 
 // A vector of scores with scale and bias; what is not seen becomes `otherwise`.
 INLINE vec NAME(biased)(
-    const meander_attention_row *job, const float *bias, const float *row, int64_t column, NAME(seen_columns) seen, int64_t t,
+    const meander_attention_row *job, const float *bias, vec value, int64_t column, NAME(seen_columns) seen, int64_t t,
     float scale, float otherwise) {
-  vec value = load(row + column) * scale;
+  value *= scale;
   const bool is_first = column < (int64_t)job->first;
   if (bias) {
     // Distances fall as columns rise, so the table is read forwards; global tokens may lie beyond its end.
@@ -114,7 +129,7 @@ static float NAME(attention_weights)(
   if (!job->softplus) {
     vec most = splat(-__builtin_inff());
     for (size_t at = 0; at < columns; at += LANES) {
-      vec value = NAME(biased)(job, bias, row, (int64_t)at, seen, t, job->scale, -__builtin_inff());
+      vec value = NAME(biased)(job, bias, load(row + at), (int64_t)at, seen, t, job->scale, -__builtin_inff());
       store(row + at, value);
       most = value > most ? value : most;
     }
@@ -126,7 +141,7 @@ static float NAME(attention_weights)(
   }
   const float scale = job->scale * job->log_width * (float)meander_log((double)count);
   for (size_t at = 0; at < columns; at += LANES) {
-    vec value = softplus_(NAME(biased)(job, bias, row, (int64_t)at, seen, t, scale, 0));
+    vec value = softplus_(NAME(biased)(job, bias, load(row + at), (int64_t)at, seen, t, scale, 0));
     store(row + at, at < job->first ? NAME(seen)(value, (int64_t)at, 0, seen.first_end, 0)
                                     : NAME(seen)(value, (int64_t)at, seen.from, seen.to, 0));
   }
@@ -162,7 +177,8 @@ typedef struct {
   // Panels of the ring: the first one's number in the stream, and how many there are.
   int64_t first_panel;
   size_t panels;
-  float *scores, *far;
+  // Packed queries, and rows of scores; both again for global keys that count as if they stood at the ceiling.
+  float *queries, *far_queries, *scores, *far;
   size_t stride;
 } NAME(attention_tile);
 
@@ -179,25 +195,27 @@ INLINE void NAME(tile_scores)(const NAME(attention_tile) *tile, size_t rows) {
   const size_t width = job->head_width;
   const size_t global_panels = job->rows.first / MEANDER_BLOCK, ring_panels = job->ring / MEANDER_BLOCK;
   const float *keys = job->keys + tile->key_head * (global_panels + ring_panels) * MEANDER_BLOCK * width;
-  const float *q[ATTENTION_TILE], *far[ATTENTION_TILE];
   for (size_t r = 0; r < rows; r++) {
-    const size_t place = NAME(tile_head)(tile, r) * width;
-    q[r] = job->q + NAME(tile_token)(tile, r) * job->q_stride + place;
-    if (job->far_q) far[r] = job->far_q + NAME(tile_token)(tile, r) * job->far_stride + place;
+    const size_t token = NAME(tile_token)(tile, r), place = NAME(tile_head)(tile, r) * width;
+    NAME(pack_query)(job->q + token * job->q_stride + place, width, 1, r, tile->queries);
+    if (job->far_q) NAME(pack_query)(job->far_q + token * job->far_stride + place, width, 1, r, tile->far_queries);
   }
   for (size_t panel = 0; panel < global_panels; panel++)
-    NAME(score_tile)(q, rows, keys + panel * MEANDER_BLOCK * width, width, tile->scores + panel * MEANDER_BLOCK, tile->stride);
+    NAME(score_tile)(
+        tile->queries, rows, keys + panel * MEANDER_BLOCK * width, 1, width, tile->scores + panel * MEANDER_BLOCK,
+        tile->stride);
   for (size_t panel = 0; panel < tile->panels; panel++) {
     const size_t slot = global_panels + (size_t)(tile->first_panel + (int64_t)panel) % ring_panels;
     NAME(score_tile)(
-        q, rows, keys + slot * MEANDER_BLOCK * width, width, tile->scores + job->rows.first + panel * MEANDER_BLOCK,
-        tile->stride);
+        tile->queries, rows, keys + slot * MEANDER_BLOCK * width, 1, width,
+        tile->scores + job->rows.first + panel * MEANDER_BLOCK, tile->stride);
   }
   if (!job->far_q) return;
   const float *far_keys = job->far_keys + tile->key_head * global_panels * MEANDER_BLOCK * width;
   for (size_t panel = 0; panel < global_panels; panel++)
     NAME(score_tile)(
-        far, rows, far_keys + panel * MEANDER_BLOCK * width, width, tile->far + panel * MEANDER_BLOCK, job->rows.first);
+        tile->far_queries, rows, far_keys + panel * MEANDER_BLOCK * width, 1, width, tile->far + panel * MEANDER_BLOCK,
+        job->rows.first);
   for (size_t r = 0; r < rows; r++) {
     // Global tokens beyond the ceiling count as if they stood there.
     int64_t end = job->position + (int64_t)NAME(tile_token)(tile, r) - job->rows.ceiling;
@@ -222,7 +240,7 @@ INLINE void NAME(tile_outputs)(const NAME(attention_tile) *tile, size_t rows, co
       UNROLL for (size_t v = 0; v < BLOCK_VECTORS; v++)
         sum[r * BLOCK_VECTORS + v] = job->prefix ? load(part + v * LANES) * lifts[r] : splat(0);
     }
-    NAME(value_tile)(tile->scores, tile->stride, rows, values + place, padded, first, sum);
+    NAME(value_tile)(tile->scores, tile->stride, rows, values + place, padded, BLOCK_VECTORS, first, sum);
     for (size_t panel = 0; panel < tile->panels;) {
       // Up to the end of the ring, then from its beginning.
       const size_t slot = (size_t)(tile->first_panel + (int64_t)panel) * MEANDER_BLOCK % job->ring;
@@ -230,7 +248,7 @@ INLINE void NAME(tile_outputs)(const NAME(attention_tile) *tile, size_t rows, co
       if (run > tile->panels - panel) run = tile->panels - panel;
       NAME(value_tile)(
           tile->scores + first + panel * MEANDER_BLOCK, tile->stride, rows, values + (first + slot) * padded + place, padded,
-          run * MEANDER_BLOCK, sum);
+          BLOCK_VECTORS, run * MEANDER_BLOCK, sum);
       panel += run;
     }
     for (size_t r = 0; r < rows; r++) {
@@ -261,9 +279,12 @@ INLINE void NAME(tile_of_rows)(const NAME(attention_tile) *tile, bool is_output,
 }
 #undef TILE_CASE
 
+#include "attention_blocks.h"
+
 // Units are runs of MEANDER_ATTENTION_ROWS queries of one key head, one key head after the other.
-// scratch: MEANDER_ATTENTION_ROWS × (columns + rows.first), where columns are rows.first and the panels of the longest row.
-static void NAME(attention)(const meander_attention *job, size_t first_unit, size_t end_unit, float *scratch) {
+// scratch: MEANDER_ATTENTION_ROWS × (columns + rows.first + 2 · head_width), where columns are rows.first and the panels of
+// the longest row.
+static void NAME(attention_in_rows)(const meander_attention *job, size_t first_unit, size_t end_unit, float *scratch) {
   const size_t group = job->heads / job->key_heads, rows = job->tokens * group;
   const size_t units = (rows + MEANDER_ATTENTION_ROWS - 1) / MEANDER_ATTENTION_ROWS;
   for (size_t unit = first_unit; unit < end_unit; unit++) {
@@ -280,8 +301,10 @@ static void NAME(attention)(const meander_attention *job, size_t first_unit, siz
       tile.first_panel = low / MEANDER_BLOCK;
       tile.panels = (size_t)(newest / MEANDER_BLOCK - tile.first_panel + 1);
       tile.stride = job->rows.first + tile.panels * MEANDER_BLOCK;
-      tile.scores = scratch;
-      tile.far = scratch + tile.rows * tile.stride;
+      tile.queries = scratch;
+      tile.far_queries = tile.queries + MEANDER_ATTENTION_ROWS * job->head_width;
+      tile.scores = tile.far_queries + MEANDER_ATTENTION_ROWS * job->head_width;
+      tile.far = tile.scores + tile.rows * tile.stride;
       meander_attention_row seen = job->rows;
       seen.base = tile.first_panel * MEANDER_BLOCK;
       seen.count = tile.panels * MEANDER_BLOCK;
@@ -303,4 +326,11 @@ static void NAME(attention)(const meander_attention *job, size_t first_unit, siz
     }
   }
 }
+
+// Softmax goes block by block; what takes softplus in its place sharpens weights by their sum, and needs whole rows.
+static void NAME(attention)(const meander_attention *job, size_t first_unit, size_t end_unit, float *scratch) {
+  if (job->rows.softplus) NAME(attention_in_rows)(job, first_unit, end_unit, scratch);
+  else NAME(attention_in_blocks)(job, first_unit, end_unit, scratch);
+}
 #undef ATTENTION_TILE
+#undef ATTENTION_PANELS

@@ -29,7 +29,7 @@ static void NAME(softplus_row_backward)(
     // 0: Σ softplus; 1: the largest that stands out; 2: Σ of powers; 3: the gradient of A, and Σ of it times A.
     for (size_t at = 0; at < columns; at += LANES) {
       float part[LANES];
-      store(part, NAME(biased)(job, bias, scores, (int64_t)at, seen, t, scale, -__builtin_inff()));
+      store(part, NAME(biased)(job, bias, load(scores + at), (int64_t)at, seen, t, scale, -__builtin_inff()));
       for (size_t i = 0; i < LANES; i++) {
         if (part[i] == -__builtin_inff()) {
           dweights[at + i] = 0;
@@ -60,7 +60,7 @@ static void NAME(softplus_row_backward)(
   }
   for (size_t at = 0; at < columns; at += LANES) {
     float part[LANES];
-    store(part, NAME(biased)(job, bias, scores, (int64_t)at, seen, t, scale, -__builtin_inff()));
+    store(part, NAME(biased)(job, bias, load(scores + at), (int64_t)at, seen, t, scale, -__builtin_inff()));
     for (size_t i = 0; i < LANES; i++)
       if (part[i] != -__builtin_inff())
         dweights[at + i] = (float)((dweights[at + i] - pull) / total / (1 + meander_exp(-(double)part[i])));

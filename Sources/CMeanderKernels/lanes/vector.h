@@ -73,6 +73,13 @@ INLINE vec exp_(vec x) {
   return exp_of_rest(x, k) * power_of_two(half) * power_of_two(rest);
 }
 
+// exp of what is not positive, for weights beside one of 1: zero where it would come near the smallest normal number.
+INLINE vec exp_of_negative(vec x) {
+  vec shifted = fma_(x, splat(EXP_LOG2E), splat(EXP_MAGIC));
+  vec value = exp_of_rest(x, shifted - EXP_MAGIC) * power_of_two(shifted);
+  return x < EXP_NORMAL_LOW ? splat(0) : value;
+}
+
 // exp(x) - 1, as good for small x as for large: 2^k·(exp(r) - 1) + (2^k - 1), the first of which is all where k is 0.
 INLINE vec exp_less_one(vec x) {
   x = x > EXP_HIGH ? splat(EXP_HIGH) : x;
