@@ -32,10 +32,9 @@ void meander_scalar_spectrum_sums(const meander_spectrum_sums *job) {
 void meander_scalar_turn(const meander_turn *job) {
   for (size_t t = 0; t < job->count; t++) {
     const float cosine = job->turns[2 * t], sine = job->turns[2 * t + 1];
-    const float early = job->early ? job->early[t] * job->scale : 0, late = job->late ? job->late[t] * job->scale : 0;
     float real = 0, imaginary = 0;
-    if (job->early) real = early * cosine, imaginary = early * sine;
-    if (job->late) real = fmaf(late, -sine, real), imaginary = fmaf(late, cosine, imaginary);
+    if (job->early) real = job->early[t] * cosine, imaginary = job->early[t] * sine;
+    if (job->late) real = fmaf(job->late[t], -sine, real), imaginary = fmaf(job->late[t], cosine, imaginary);
     job->turned[2 * t] = real, job->turned[2 * t + 1] = imaginary;
   }
 }

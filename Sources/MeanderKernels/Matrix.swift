@@ -33,31 +33,6 @@ package struct Matrix: @unchecked Sendable {
     }
   }
 
-  /// Lets `body` read an array's numbers where they stand. The view may not be written, nor kept.
-  package static func reading<Result>(
-    _ values: [Float], columns: Int, _ body: (Matrix) throws -> Result
-  ) rethrows -> Result {
-    precondition(columns > 0 && values.count % columns == 0, "\(values.count) values are no rows of \(columns)")
-    return try values.withUnsafeBufferPointer { values in
-      guard let from = values.baseAddress else { return try body(Matrix(rows: 0, columns: columns)) }
-      // Safe: the array outlives the call, and `body` promises to write nothing and to keep no view.
-      let storage = Storage(borrowing: UnsafeMutableRawPointer(mutating: from), byteCount: 4 * values.count)
-      return try body(Matrix(storage, offset: 0, rows: values.count / columns, columns: columns))
-    }
-  }
-
-  /// A new array whose numbers `body` writes, all of them, through a view that it may not keep.
-  package static func writing(rows: Int, columns: Int, _ body: (Matrix) throws -> Void) rethrows -> [Float] {
-    try [Float](unsafeUninitializedCapacity: rows * columns) { target, count in
-      guard let to = target.baseAddress, rows * columns > 0 else { return }
-      // Safe: the array's memory holds that many floats and stays for the call, and `body` keeps no view of it.
-      let storage = Storage(borrowing: UnsafeMutableRawPointer(to), byteCount: 4 * rows * columns)
-      Storage.preferLargePages(storage.base, storage.byteCount)
-      try body(Matrix(storage, offset: 0, rows: rows, columns: columns))
-      count = rows * columns
-    }
-  }
-
   /// A view of contiguous rows that start `offset` bytes into `storage`; the offset is a multiple of 4.
   package init(_ storage: Storage, offset: Int, rows: Int, columns: Int) {
     let (count, overflows) = rows.multipliedReportingOverflow(by: columns)

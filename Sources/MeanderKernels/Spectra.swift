@@ -52,8 +52,8 @@ extension KernelTable {
     functions.pointee.spectrum_sums(&job)
   }
 
-  /// turned[t] = scale·(early[t] + i·late[t])·turns[t], numbers of two parts; what is left out is 0. Rows, a multiple of 16 numbers.
-  package func turn(early: Matrix?, late: Matrix?, scale: Float = 1, by turns: Matrix, into turned: Matrix) {
+  /// turned[t] = (early[t] + i·late[t])·turns[t], numbers of two parts; what is left out is 0. Rows, a multiple of 16 numbers.
+  package func turn(early: Matrix?, late: Matrix?, by turns: Matrix, into turned: Matrix) {
     let count = turned.columns / 2
     precondition(
       turned.columns == turns.columns && count.isMultiple(of: 16)
@@ -61,7 +61,7 @@ extension KernelTable {
     // Safe: the shapes were checked above.
     var job = meander_turn(
       early: early.map { UnsafePointer($0.base) }, late: late.map { UnsafePointer($0.base) }, turns: turns.base, turned: turned.base,
-      count: count, scale: scale)
+      count: count)
     functions.pointee.turn(&job)
   }
 

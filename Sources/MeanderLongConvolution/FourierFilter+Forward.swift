@@ -35,18 +35,8 @@ extension FourierFilter {
   package func convolve(
     _ x: Matrix, stage: Int, prepared: Matrix?, state: MixerState, first: Int, position: Int64, _ operations: Operations
   ) -> Matrix {
-    let y = operations.arena.matrix(rows: x.rows, columns: channels)
-    convolve(
-      x, stage: stage, prepared: prepared, state: state, first: first, position: position, operations, into: y)
-    return y
-  }
-
-  /// The same into y, T × C, which may not overlap x.
-  func convolve(
-    _ x: Matrix, stage: Int, prepared: Matrix?, state: MixerState, first: Int, position: Int64, _ operations: Operations,
-    into y: Matrix
-  ) {
     let kernels = operations.kernels
+    let y = operations.arena.matrix(rows: x.rows, columns: channels)
     let own = LongState(state, first: first, tiling)
     if operations.repeats > 1 { operations.tape?.block("a power of a stretch through a long convolution") }
     var done = 0
@@ -65,6 +55,7 @@ extension FourierFilter {
       advance(input, own, places, stage: stage, into: output, isNaive: operations.form == .naive, kernels)
       done = rows.upperBound
     }
+    return y
   }
 
   /// A run within a period.

@@ -54,8 +54,8 @@ package final class FourierFilter: LongFilter {
   package var reach: Int? { tiling.length }
 
   package var derivedByteCount: Int {
-    let spectra = tiling.levels.reduce(0) { $0 + FilterSpectra.floats($1, channels: channels) }
-    return 4 * stages * (spectra + channels * (tiling.length + Tiling.base))
+    let columns = tiling.levels.reduce(tiling.length + Tiling.base) { $0 + 2 * $1.size * $1.pieces }
+    return 4 * stages * channels * columns
   }
 
   package var scratchPerToken: Int { channels + 16 }
@@ -71,12 +71,7 @@ package final class FourierFilter: LongFilter {
     let lags: Matrix
     switch taps {
     case .explicit(let taps): lags = taps
-    case .implicit(let filter):
-      // At least twice as many as there are, so that they are not copied again and again.
-      let known = made.taps?.rows ?? 0
-      lags = Matrix(rows: min(max(wanted, 2 * known, 2 * Tiling.base), tiling.length), columns: filter.columns)
-      if let taps = made.taps { lags.rows(0..<known).copy(from: taps) }
-      filter.write(known..<lags.rows, into: lags.rows(known..<lags.rows), kernels)
+    case .implicit(let filter): lags = filter.rows(min(max(wanted, 2 * Tiling.base), tiling.length), kernels)
     }
     made.taps = lags
     return lags
@@ -119,59 +114,46 @@ package final class FourierFilter: LongFilter {
 /// The spectra of a level's pieces, divided by s.
 struct FilterSpectra: Sendable {
   let size, pieces: Int
-  /// pieces × C·2s, of which nothing takes up memory before it is made. Rows do not begin at places that caches take for one.
+  /// C × pieces·2s, of which nothing takes up memory before it is made.
   private let rows: Matrix
   /// How many pieces are there.
   fileprivate(set) var made = 0
 
   init(_ level: Tiling.Level, channels: Int) {
     (size, pieces) = (level.size, level.pieces)
-    let floats = Self.floats(level, channels: channels)
-    let storage = Storage(reserving: 4 * floats, inLargePages: floats / pieces >= Self.largeRow)
-    rows = Matrix(storage, offset: 0, rows: pieces, columns: floats / pieces)
+    let columns = 2 * level.size * level.pieces
+    rows = Matrix(Storage(reserving: 4 * channels * columns), offset: 0, rows: channels, columns: columns)
   }
 
-  /// How many numbers the spectra of a level are.
-  static func floats(_ level: Tiling.Level, channels: Int) -> Int { level.pieces * (2 * level.size * channels + 16) }
-
-  /// Rows of so many floats are made in large pages.
-  private static let largeRow = 1 << 18
-
   /// A row for each piece of a channel's filter.
-  func of(_ channel: Int) -> Matrix { rows.columns(2 * size * channel..<2 * size * (channel + 1)) }
+  func of(_ channel: Int) -> Matrix { rows.rows(channel..<channel + 1).reshaped(columns: 2 * size) }
 
   /// Makes some pieces from the taps, n × C. Direct lags and those beyond the filter's end are zeros.
   fileprivate func make(
     _ wanted: ClosedRange<Int>, channels: Range<Int>, of lags: Matrix, _ plan: FourierPlan, _ kernels: Kernels
   ) {
-    // As many channels at a time as numbers are fetched at once, and the lags of two blocks: the last ones of a piece are the
-    // first ones of the next. Rows do not begin at places that caches hold to be the same.
+    // As many channels at a time as numbers are fetched at once.
     let group = min(16, channels.count)
-    let blocks = (0..<2).map { _ in Matrix(rows: group, columns: size + 16).columns(0..<size) }
+    let (places, scaled) = (Matrix(rows: group, columns: 2 * size), Matrix(rows: 1, columns: 2 * size))
     let room = Matrix(rows: 1, columns: 2 * size)
     for first in stride(from: channels.lowerBound, to: channels.upperBound, by: group) {
       let own = first..<min(channels.upperBound, first + group)
-      for block in wanted.lowerBound - 1...wanted.upperBound {
-        let (early, late) = (blocks[(block + 1) % 2], blocks[block % 2])
-        fetch(block, of: lags.columns(own), into: late.rows(0..<own.count))
-        guard block >= wanted.lowerBound else { continue }
+      for piece in wanted {
+        let start = (piece - 1) * size
+        let known = max(start, Tiling.base)..<max(start, Tiling.base, min(lags.rows, start + 2 * size))
+        let columns = known.lowerBound - start..<known.upperBound - start
+        places.fill(0)
+        if !columns.isEmpty {
+          places.rows(0..<own.count).columns(columns).copyTransposed(from: lags.rows(known).columns(own))
+        }
         for (index, channel) in own.enumerated() {
-          let row = index..<index + 1
+          scaled.fill(0)
+          kernels.add(places.rows(index..<index + 1), scale: 1 / Float(size), to: scaled)
           plan.transform(
-            early: early.rows(row), late: late.rows(row), scale: 1 / Float(size),
-            into: of(channel).rows(block - 1..<block), room: room, kernels.table)
+            early: scaled.columns(0..<size), late: scaled.columns(size..<2 * size),
+            into: of(channel).rows(piece - 1..<piece), room: room, kernels.table)
         }
       }
     }
-  }
-
-  /// The lags of a block, a row for each channel.
-  private func fetch(_ block: Int, of lags: Matrix, into places: Matrix) {
-    let start = block * size
-    let first = max(start, Tiling.base)
-    let known = first..<max(first, min(lags.rows, start + size))
-    if known.count < size { places.fill(0) }
-    guard !known.isEmpty else { return }
-    places.columns(known.lowerBound - start..<known.upperBound - start).copyTransposed(from: lags.rows(known))
   }
 }

@@ -62,16 +62,13 @@ package struct FourierPlan: @unchecked Sendable {
     }
   }
 
-  /// The spectrum, 1 × 2s, of `scale` times what stands at the first s places and at the last s; what is left out is zeros.
-  /// `room`: as large.
+  /// The spectrum, 1 × 2s, of what stands at the first s places and at the last s; what is left out is zeros. `room`: as large.
   ///
   /// Spectrum and room begin on multiples of 64 bytes.
-  package func transform(
-    early: Matrix? = nil, late: Matrix? = nil, scale: Float = 1, into spectrum: Matrix, room: Matrix, _ table: KernelTable
-  ) {
+  package func transform(early: Matrix? = nil, late: Matrix? = nil, into spectrum: Matrix, room: Matrix, _ table: KernelTable) {
     let from = isInPlace ? spectrum : room
     check(from, spectrum)
-    table.turn(early: early, late: late, scale: scale, by: turns, into: from)
+    table.turn(early: early, late: late, by: turns, into: from)
     fftwf_execute_dft(forward, Self.complex(from), Self.complex(spectrum))
   }
 

@@ -96,19 +96,18 @@ package struct ImplicitFilter: Sendable {
       operations.project(x, last), by: place(window(range), columns: decays.count, operations))
   }
 
-  /// The channels of all stages.
-  var columns: Int { decays.count }
-
-  /// Writes the lags `range`, in runs that need little memory.
-  func write(_ range: Range<Int>, into lags: Matrix, _ kernels: Kernels) {
+  /// The first `count` lags, in runs that need little memory.
+  func rows(_ count: Int, _ kernels: Kernels) -> Matrix {
+    let lags = Matrix(rows: count, columns: decays.count)
     let run = 1024
     let arena = Arena(byteCount: arenaByteCount(run))
     let operations = Operations(kernels: kernels, arena: arena)
-    for start in stride(from: range.lowerBound, to: range.upperBound, by: run) {
-      let part = start..<min(range.upperBound, start + run)
+    for start in stride(from: 0, to: count, by: run) {
+      let range = start..<min(count, start + run)
       arena.reset()
-      lags.rows(part.lowerBound - range.lowerBound..<part.upperBound - range.lowerBound).copy(from: rows(part, operations))
+      lags.rows(range).copy(from: rows(range, operations))
     }
+    return lags
   }
 
   /// Numbers in the arena, where a tape looks for their gradients.

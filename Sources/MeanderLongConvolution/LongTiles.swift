@@ -22,9 +22,7 @@ struct LongTiles: Sendable {
   ///   - period, pending: move on.
   func compute(_ channels: Range<Int>, _ x: Matrix, _ window: Matrix, _ period: Matrix, _ pending: Matrix, into y: Matrix) {
     let room = TileRoom(rows, tiling, wraps: places.wraps)
-    // Rows do not begin at places that caches take for one, here and in the room.
-    let width = places.outputs.count
-    let sums = Matrix(rows: min(Self.group, channels.count), columns: width + 16).columns(0..<width)
+    let sums = Matrix(rows: min(Self.group, channels.count), columns: places.outputs.count)
     for first in stride(from: channels.lowerBound, to: channels.upperBound, by: Self.group) {
       let group = first..<min(first + Self.group, channels.upperBound)
       let (own, period) = (sums.rows(0..<group.count), period.rows(group))
@@ -152,10 +150,9 @@ private struct TileRoom {
   private let inputFloats, outputFloats: Int
 
   init(_ rows: [TileRow], _ tiling: Tiling, wraps: Bool) {
-    let whole = wraps ? 2 * tiling.period + 16 : 0
-    var (inputs, outputs, one) = (whole, whole, whole)
+    var (inputs, outputs, one) = wraps ? (2 * tiling.period, 2 * tiling.period, 2 * tiling.period) : (0, 0, 0)
     for row in rows {
-      let width = 2 * tiling.levels[row.level].size + 16
+      let width = 2 * tiling.levels[row.level].size
       inputs = max(inputs, (row.first + row.count - 1) * width)
       outputs = max(outputs, row.count * width)
       one = max(one, width)
@@ -164,11 +161,11 @@ private struct TileRoom {
     storage = Storage(byteCount: 4 * (inputs + outputs + one))
   }
 
-  func inputs(_ count: Int, _ size: Int) -> Matrix { rows(count, size, from: 0) }
-  func outputs(_ count: Int, _ size: Int) -> Matrix { rows(count, size, from: inputFloats) }
-  func one(_ size: Int) -> Matrix { rows(1, size, from: inputFloats + outputFloats) }
-
-  private func rows(_ count: Int, _ size: Int, from place: Int) -> Matrix {
-    Matrix(storage, offset: 4 * place, rows: count, columns: 2 * size + 16).columns(0..<2 * size)
+  func inputs(_ count: Int, _ size: Int) -> Matrix { Matrix(storage, offset: 0, rows: count, columns: 2 * size) }
+  func outputs(_ count: Int, _ size: Int) -> Matrix {
+    Matrix(storage, offset: 4 * inputFloats, rows: count, columns: 2 * size)
+  }
+  func one(_ size: Int) -> Matrix {
+    Matrix(storage, offset: 4 * (inputFloats + outputFloats), rows: 1, columns: 2 * size)
   }
 }

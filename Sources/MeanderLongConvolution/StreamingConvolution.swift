@@ -14,6 +14,10 @@ public final class StreamingConvolution {
   private let kernels: Kernels
   private let regions: [StateRegion]
   private let state: ModelState
+  private var arena = Arena(byteCount: 0)
+
+  /// Rows that are convolved at a time, at least: a period's tiles share most when they are computed together.
+  private static let run = 4096
 
   /// - Parameters:
   ///   - filter: h, K × C, a row for each lag.
@@ -50,14 +54,20 @@ public final class StreamingConvolution {
 
   private func read(_ rows: [Float], form: RecurrenceForm) -> [Float] {
     precondition(rows.count.isMultiple(of: channels), "a row that is not whole")
-    // Rows are read and written where they stand.
-    return Matrix.writing(rows: rows.count / channels, columns: channels) { y in
-      Matrix.reading(rows, columns: channels) { x in
-        filter.convolve(
-          x, stage: 0, prepared: nil, state: MixerState(state: state, regions: regions), first: 0, position: state.position,
-          Operations(kernels: kernels, arena: Arena(byteCount: 0), form: form), into: y)
-        state.setPosition(state.position + Int64(x.rows))
-      }
+    let x = Matrix(rows, rows: rows.count / channels, columns: channels)
+    let run = max(Self.run, filter.tiling.period)
+    let needed = 4 * (min(x.rows, run) + 1) * (channels + 16) + 1024
+    if arena.byteCount < needed { arena = Arena(byteCount: needed) }
+    var result: [Float] = []
+    for start in stride(from: 0, to: x.rows, by: run) {
+      let part = x.rows(start..<min(x.rows, start + run))
+      arena.reset()
+      let y = filter.convolve(
+        part, stage: 0, prepared: nil, state: MixerState(state: state, regions: regions), first: 0, position: state.position,
+        Operations(kernels: kernels, arena: arena, form: form))
+      state.setPosition(state.position + Int64(part.rows))
+      if result.isEmpty { result = y.array() } else { result += y.array() }
     }
+    return result
   }
 }

@@ -16,15 +16,6 @@ import Testing
     #expect(matrix.rows(2..<2).array().isEmpty)
   }
 
-  @Test func `arrays are read and written where they stand`() {
-    let turned = Matrix.writing(rows: 2, columns: 3) { y in
-      Matrix.reading([1, 2, 3, 4, 5, 6], columns: 2) { y.copyTransposed(from: $0) }
-    }
-    #expect(turned == [1, 3, 5, 2, 4, 6])
-    #expect(Matrix.writing(rows: 0, columns: 3) { _ in }.isEmpty)
-    #expect(Matrix.reading([], columns: 3) { $0.rows } == 0)
-  }
-
   @Test func `matrices and doubles share a storage by offset`() {
     let storage = Storage(byteCount: 64)
     let doubles = Doubles(storage, offset: 16, count: 2)

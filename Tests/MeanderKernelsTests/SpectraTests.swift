@@ -47,8 +47,8 @@ import Testing
     let (turns, numbers) = (Matrix.random(1, 96, seed: 7), Matrix.random(1, 96, seed: 8))
     for (first, second) in [(early, nil), (nil, late), (early, late), (nil, nil)] as [(Matrix?, Matrix?)] {
       let (expected, turned) = (Matrix(rows: 1, columns: 96), Matrix(rows: 1, columns: 96))
-      scalar.turn(early: first, late: second, scale: 0.3, by: turns, into: expected)
-      table.turn(early: first, late: second, scale: 0.3, by: turns, into: turned)
+      scalar.turn(early: first, late: second, by: turns, into: expected)
+      table.turn(early: first, late: second, by: turns, into: turned)
       #expect(bits(turned) == bits(expected))
     }
     for (isLate, adding) in [(false, false), (false, true), (true, false), (true, true)] {

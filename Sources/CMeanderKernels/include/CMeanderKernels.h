@@ -154,13 +154,12 @@ typedef struct {
   size_t first, outputs, columns;
 } meander_spectrum_sums;
 
-/// turned[t] = scale·(early[t] + i·late[t])·turns[t], where what is missing is 0; a multiple of 16 of them.
+/// turned[t] = (early[t] + i·late[t])·turns[t], where what is missing is 0; a multiple of 16 of them.
 typedef struct {
   const float *_Nullable early, *_Nullable late;
   const float *turns;
   float *turned;
   size_t count;
-  float scale;
 } meander_turn;
 
 /// The real part of turned[t]·conj(turns[t]), or the imaginary one; a multiple of 16 of them.

@@ -95,11 +95,11 @@ static void NAME(turn_places)(const meander_turn *job) {
   for (size_t t = 0; t < job->count; t += LANES) {
     vec low = load(job->turns + 2 * t), high = load(job->turns + 2 * t + LANES), first = splat(0), second = splat(0);
     if (job->early) {
-      vec x = load(job->early + t) * job->scale;
+      vec x = load(job->early + t);
       first = TAKE(x, x, LOW_TWICE) * low, second = TAKE(x, x, HIGH_TWICE) * high;
     }
     if (job->late) {
-      vec x = load(job->late + t) * job->scale;
+      vec x = load(job->late + t);
       first = fma_(TAKE(x, x, LOW_TWICE), TAKE(low, low, PARTS_SWAPPED) * signs, first);
       second = fma_(TAKE(x, x, HIGH_TWICE), TAKE(high, high, PARTS_SWAPPED) * signs, second);
     }
