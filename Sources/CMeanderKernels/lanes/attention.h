@@ -170,6 +170,13 @@ static float NAME(attention_weights)(
 }
 #undef OVER_COLUMNS
 
+// Token and head of a query, which are numbered for each key head: those of a token follow each other.
+INLINE size_t NAME(row_token)(const meander_attention *job, size_t row) { return row / (job->heads / job->key_heads); }
+INLINE size_t NAME(row_head)(const meander_attention *job, size_t key_head, size_t row) {
+  const size_t group = job->heads / job->key_heads;
+  return key_head * group + row % group;
+}
+
 // Up to ATTENTION_TILE queries of one key head.
 typedef struct {
   const meander_attention *job;
@@ -183,11 +190,10 @@ typedef struct {
 } NAME(attention_tile);
 
 INLINE size_t NAME(tile_token)(const NAME(attention_tile) *tile, size_t row) {
-  return (tile->first_row + row) / (tile->job->heads / tile->job->key_heads);
+  return NAME(row_token)(tile->job, tile->first_row + row);
 }
 INLINE size_t NAME(tile_head)(const NAME(attention_tile) *tile, size_t row) {
-  const size_t group = tile->job->heads / tile->job->key_heads;
-  return tile->key_head * group + (tile->first_row + row) % group;
+  return NAME(row_head)(tile->job, tile->key_head, tile->first_row + row);
 }
 
 INLINE void NAME(tile_scores)(const NAME(attention_tile) *tile, size_t rows) {

@@ -31,11 +31,10 @@ typedef struct {
 } NAME(attention_block);
 
 INLINE size_t NAME(unit_token)(const NAME(attention_unit) *unit, size_t row) {
-  return (unit->first_row + row) / (unit->job->heads / unit->job->key_heads);
+  return NAME(row_token)(unit->job, unit->first_row + row);
 }
 INLINE size_t NAME(unit_head)(const NAME(attention_unit) *unit, size_t row) {
-  const size_t group = unit->job->heads / unit->job->key_heads;
-  return unit->key_head * group + (unit->first_row + row) % group;
+  return NAME(row_head)(unit->job, unit->key_head, unit->first_row + row);
 }
 
 INLINE void NAME(run_scores)(const float *q, size_t rows, const float *keys, size_t count, size_t width, float *to) {
