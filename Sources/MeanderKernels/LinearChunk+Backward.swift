@@ -28,7 +28,7 @@ extension Kernels {
         && dstate.rows == inputs.heads * inputs.stateSize && dstate.columns == inputs.headWidth,
       "a linear recurrence of mismatched shapes")
     let (size, width, decays) = (inputs.stateSize, inputs.headWidth, inputs.decays)
-    let room = Arena(byteCount: inputs.chunkByteCount)
+    let room = Arena(reserving: inputs.chunkByteCount)
     for (head, chunks) in boundaries.heads.enumerated() {
       let own = dstate.rows(head * size..<(head + 1) * size)
       for boundary in chunks.reversed() {

@@ -46,8 +46,8 @@ extension LinearInputs {
   /// Q on the way forth, where chunks are short: what is done inside one grows with its length, and all it needs of the state's panel
   /// stays in the nearest cache.
   var span: Int { max(1, 16 / rank) }
-  /// Tokens that one call takes, chunk after chunk, where nothing is stored between them.
-  var run: Int { 8 * span }
+  /// Tokens that one call takes, chunk after chunk, where nothing is stored between them: more where a token has but one decay to keep.
+  var run: Int { (decays == 1 ? 32 : 8) * span }
   /// What c stays above inside a chunk.
   static let lowest = -40.0
 
@@ -55,16 +55,19 @@ extension LinearInputs {
   /// their number. sums: (limit + 1) × decays, the first row given.
   func gather(from first: Int, limit: Int, head: Int, into sums: Doubles) -> Int {
     precondition(first + limit <= tokens && sums.count == (limit + 1) * decays, "decays of mismatched shapes")
+    // Safe: the shapes were checked; a row holds `decays` numbers for each head.
+    var row = decay.base + first * decay.stride + head * decays
+    var sum = sums.base
+    let (count, stride) = (decays, decay.stride)
     for token in 0..<limit {
-      // Safe: the shapes were checked; a row holds `decays` numbers for each head.
-      let row = decay.base + (first + token) * decay.stride + head * decays
-      let sum = sums.base + token * decays
       var isLow = false
-      for index in 0..<decays {
-        sum[decays + index] = sum[index] + Double(row[index])
-        isLow = isLow || sum[decays + index] < Self.lowest
+      for index in 0..<count {
+        sum[count + index] = sum[index] + Double(row[index])
+        isLow = isLow || sum[count + index] < Self.lowest
       }
       if isLow { return max(token, 1) }
+      row += stride
+      sum += count
     }
     return limit
   }
@@ -209,7 +212,7 @@ extension Kernels {
       inputs.q.rows == inputs.tokens && y.rows == inputs.tokens && y.columns == inputs.v.columns,
       "a linear recurrence of mismatched shapes")
     let (size, width, decays) = (inputs.stateSize, inputs.headWidth, inputs.decays)
-    let room = Arena(byteCount: inputs.chunkByteCount)
+    let room = Arena(reserving: inputs.chunkByteCount)
     let panels = LinearPanels(size: size, width: width, in: room)
     let mark = room.mark()
     boundaries?.heads = []
@@ -267,10 +270,12 @@ extension Kernels {
 extension LinearInputs {
   /// Adds the decays of a head's tokens to the log-decay since the start.
   fileprivate func add(_ tokens: Range<Int>, head: Int, to total: Doubles) {
-    for token in tokens {
-      // Safe: a row holds `decays` numbers for each head, and so does `total`.
-      let (row, sum) = (decay.base + token * decay.stride + head * decays, total.base + head * decays)
-      for index in 0..<decays { sum[index] += Double(row[index]) }
+    // Safe: a row holds `decays` numbers for each head, and so does `total`.
+    var row = decay.base + tokens.lowerBound * decay.stride + head * decays
+    let (sum, count, stride) = (total.base + head * decays, decays, decay.stride)
+    for _ in tokens {
+      for index in 0..<count { sum[index] += Double(row[index]) }
+      row += stride
     }
   }
 }
@@ -279,10 +284,12 @@ extension Matrix {
   /// Multiplies row n by exp(exponents[n]), or each by the only one.
   func scaleRows(_ exponents: [Double]) {
     let factors = exponents.map { Float(exponential($0)) }
-    for row in 0..<rows {
-      let factor = factors[factors.count == 1 ? 0 : row]
-      // Safe: places of this view.
-      for column in 0..<columns { base[row * stride + column] *= factor }
+    let count = columns
+    for index in 0..<rows {
+      let factor = factors[factors.count == 1 ? 0 : index]
+      // Safe: places of this view, which a loop that looks nothing up goes over in vectors.
+      let row = base + index * stride
+      for column in 0..<count { row[column] *= factor }
     }
   }
 
