@@ -10,6 +10,9 @@ package final class Arena {
   /// An arena of `byteCount` bytes.
   package init(byteCount: Int) { storage = Storage(byteCount: byteCount) }
 
+  /// An arena over memory that was used before.
+  init(_ storage: Storage) { self.storage = storage }
+
   /// An arena whose bytes take up memory only once they were used.
   package init(reserving byteCount: Int) { storage = Storage(reserving: byteCount) }
 

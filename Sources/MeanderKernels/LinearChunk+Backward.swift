@@ -27,8 +27,15 @@ extension Kernels {
       boundaries.heads.count == inputs.heads && dy.rows == inputs.tokens && dy.columns == inputs.v.columns
         && dstate.rows == inputs.heads * inputs.stateSize && dstate.columns == inputs.headWidth,
       "a linear recurrence of mismatched shapes")
+    team.withRoom(byteCount: inputs.chunkByteCount) { room in
+      goBack(inputs, boundaries: boundaries, dy: dy, dstate: dstate, gradients: gradients, room)
+    }
+  }
+
+  private func goBack(
+    _ inputs: LinearInputs, boundaries: LinearBoundaries, dy: Matrix, dstate: Matrix, gradients: LinearGradients, _ room: Arena
+  ) {
     let (size, width, decays) = (inputs.stateSize, inputs.headWidth, inputs.decays)
-    let room = Arena(reserving: inputs.chunkByteCount)
     for (head, chunks) in boundaries.heads.enumerated() {
       let own = dstate.rows(head * size..<(head + 1) * size)
       for boundary in chunks.reversed() {

@@ -211,8 +211,16 @@ extension Kernels {
     precondition(
       inputs.q.rows == inputs.tokens && y.rows == inputs.tokens && y.columns == inputs.v.columns,
       "a linear recurrence of mismatched shapes")
+    team.withRoom(byteCount: inputs.chunkByteCount) { room in
+      scan(inputs, state: state, pending: pending, total: total, boundaries: boundaries, into: y, room)
+    }
+  }
+
+  private func scan(
+    _ inputs: LinearInputs, state: Matrix, pending: Doubles, total: Doubles, boundaries: LinearBoundaries?, into y: Matrix,
+    _ room: Arena
+  ) {
     let (size, width, decays) = (inputs.stateSize, inputs.headWidth, inputs.decays)
-    let room = Arena(reserving: inputs.chunkByteCount)
     let panels = LinearPanels(size: size, width: width, in: room)
     let mark = room.mark()
     boundaries?.heads = []

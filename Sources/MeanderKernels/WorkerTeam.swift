@@ -15,6 +15,8 @@ package final class WorkerTeam: Sendable {
   private let others: [pthread_t]
   /// Memory of the dispatching thread, kept between calls and replaced by a larger one when it does not do.
   private let kept = Mutex<Storage>(Storage(byteCount: 0))
+  /// Memory of calls that need room in passing; nil while one has it.
+  private let room = Mutex<Storage?>(nil)
 
   /// A team of `threads` workers, the caller included; at least one, and 32 at most.
   package init(threads: Int) {
@@ -56,6 +58,18 @@ package final class WorkerTeam: Sendable {
       if kept.byteCount < rows * columns * 4 { kept = Storage(byteCount: rows * columns * 4) }
       return Matrix(kept, offset: 0, rows: rows, columns: columns)
     }
+  }
+
+  /// Calls `body` with an arena of at least `byteCount` bytes, the same memory each time: to clear pages of its own would cost a short
+  /// call more than what it does with them.
+  func withRoom(byteCount: Int, _ body: (Arena) -> Void) {
+    let kept = room.withLock { room in
+      defer { room = nil }
+      return room
+    }
+    let storage = kept.flatMap { $0.byteCount < byteCount ? nil : $0 } ?? Storage(reserving: byteCount)
+    body(Arena(storage))
+    room.withLock { $0 = storage }
   }
 
   /// Calls `body` with each worker's contiguous part of `0..<count`, empty parts left out. Boundaries are multiples of
