@@ -162,14 +162,13 @@ package struct Transformer: Sendable {
     return try reader.weight("model.embed_positions.weight", outputs: positions, inner: shape.width)
   }
 
-  /// Normal with deviation 0.02, what joins the residual stream divided by √(2L) (Radford and others 2019); norms one, biases zero.
+  /// As in any stack; biases over distances and prefixes as embeddings begin.
   package func initialValues(of entry: Parameters.Entry, using generator: inout SplitMix64) -> [Float] {
-    let name = entry.name
-    if name.hasSuffix("norm.weight") { return [Float](repeating: 1, count: entry.count) }
-    if name.hasSuffix(".bias") { return [Float](repeating: 0, count: entry.count) }
-    let joins = name.hasSuffix("o_proj.weight") || name.hasSuffix("down_proj.weight")
-    let deviation = joins ? 0.02 / Double(2 * shape.layers).squareRoot() : 0.02
-    return (0..<entry.count).map { _ in Float(generator.normal() * deviation) }
+    StackInitialization(layers: shape.layers, outputs: ["o_proj.weight", "down_proj.weight"]).values(
+      of: entry, using: &generator
+    ) { name, draw in
+      name.hasPrefix("prefix.") || name.hasPrefix("relative_attention_bias") ? draw { $0.normal() * 0.02 } : nil
+    }
   }
 }
 

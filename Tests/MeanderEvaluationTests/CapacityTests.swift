@@ -52,6 +52,31 @@ import Testing
     #expect(again["results"]?.write() == report["results"]?.write())
   }
 
+  /// Points by N at one width and points by width at one N are fitted apart, and a point that is in both counts in both.
+  @Test func fitsStatesByNAndByWidthApart() throws {
+    var text = logFiller.run(TaskGenerator(seed: 4))
+    try AtomicFile.write(folder("text.txt"), bytes: try text.next(40_000))
+    var plan = CapacityPlan.paper
+    (plan.longest, plan.streams, plan.seeds) = (1024, 2, 1)
+    let measurement = try CapacityMeasurement(
+      plan: plan, text: [folder("text.txt")], heldOut: TextFiller([folder("text.txt")]), heldOutName: "text.txt", work: folder("none"))
+    // By N recall is a thousand tokens a million floats; at the other widths it is twice that.
+    let outcomes = plan.sizes.map { size -> JSON in
+      let length = size.stateFloats / (size.width == 128 ? 1000 : 500)
+      return JSON([
+        ("state_floats", JSON(size.stateFloats)), ("width", JSON(size.width)), ("state_size", JSON(size.state)), ("seed", JSON(1)),
+        ("recall", JSON(length)), ("recall_is_censored", .bool(false)),
+      ])
+    }
+    let report = JSON(measurement.report(outcomes))
+    let linear = (report["fits"]?.array ?? []).filter { $0["law"]?.string == "linear" && $0["quantity"]?.string == "recall" }
+    #expect(linear.compactMap { $0["varied"]?.string } == ["N", "width"])
+    #expect(linear.compactMap { $0["points"]?.integer } == [8, 4])
+    let slopes = linear.compactMap { $0["constants"]?.array?.first?.double }
+    #expect(slopes.count == 2 && abs(slopes[0] - 1000) < 10 && slopes[1] > 1100)
+    #expect(report["panels"]?.array?.compactMap { $0["title"]?.string } == ["longest length recalled, by N", "longest length recalled, by width"])
+  }
+
   /// Several mixers at one state, each with what it recalls of pairs.
   @Test func comparesMixersAtEqualState() async throws {
     let mixers = ["mamba2", "mamba", "mamba3", "retnet", "gla", "hgrn2", "delta_net", "gated_deltanet", "rwkv6", "rwkv7", "xlstm"]

@@ -89,14 +89,14 @@ struct LabCapacityCommand: AsyncParsableCommand {
 
   func run() async throws {
     var plan = preset == .paper ? CapacityPlan.paper : .quick
-    if let first = plan.sizes.first {
+    if let first = plan.sizes.first, states != nil || width != nil || layers != nil {
       plan.sizes = (states?.values ?? plan.sizes.map(\.state)).map {
         CapacityPlan.Size(
           layers: layers ?? first.layers, width: width ?? first.width, headWidth: first.headWidth, state: $0)
       }
     }
     plan.mixers = mixers.split(separator: ",").map(String.init)
-    plan.pairs = pairs?.values ?? []
+    if let pairs { plan.pairs = pairs.values }
     if let trained { plan.trained = trained.values }
     if let tokens { plan.tokens = Array(tokens.values.prefix(1)) }
     if let further = furtherTokens?.values.first { plan.tokens = [plan.tokens[0], further] }
@@ -117,10 +117,10 @@ struct LabCapacityCommand: AsyncParsableCommand {
         (
           "points",
           [
-            "mixer", "state_floats", "parameters", "seed", "forget", "recall", "pairs", "pairs_a_thousand_floats", "seconds",
+            "mixer", "width", "state_size", "state_floats", "parameters", "seed", "forget", "recall", "pairs", "pairs_a_thousand_floats", "seconds",
           ]
         ),
-        ("fits", ["quantity", "law", "r_squared", "leave_one_size_out", "points"]),
+        ("fits", ["quantity", "varied", "law", "r_squared", "leave_one_size_out", "points"]),
       ])
   }
 }

@@ -42,8 +42,8 @@ struct CalibrateCommand: AsyncParsableCommand {
 
   @Option(help: ArgumentHelp(
     "Tokens of each sample (default: the trained length; eight times as many where losses are compared); bytes with --deferral (16384).",
-    valueName: "n"))
-  var length: Int?
+    valueName: "length"))
+  var length: Lengths?
 
   @Option(help: "How many samples, spread evenly over the text.")
   var samples = 4
@@ -64,8 +64,8 @@ struct CalibrateCommand: AsyncParsableCommand {
   var output: String
 
   func validate() throws {
-    if let length, !(2...1 << 24).contains(length) {
-      throw ValidationError("Please give --length a number of tokens from 2 to 16777216.")
+    if let length, length.values.count != 1 || !(2...1 << 24).contains(length.values[0]) {
+      throw ValidationError("Please give --length one number of tokens, from 2 to 16M.")
     }
     guard (mitigation == nil) != (deferral == nil) else {
       throw ValidationError("Please give --mitigation a name, or --deferral a rule.")
@@ -82,7 +82,7 @@ struct CalibrateCommand: AsyncParsableCommand {
     let file = try FileBytes.mapping(text)
     let model = try await model.load()
     let comparesLosses = !["state-norm", "token-filter"].contains(method.name)
-    guard let length = length ?? model.trainedLength.map({ $0 * (comparesLosses ? 8 : 1) }) else {
+    guard let length = length?.values[0] ?? model.trainedLength.map({ $0 * (comparesLosses ? 8 : 1) }) else {
       throw MeanderError(
         .badRequest, "model \(model.name) does not say on what length it was trained", at: "--length",
         remedy: "Give the tokens of a sample.")
@@ -116,14 +116,14 @@ struct CalibrateCommand: AsyncParsableCommand {
     let needles = try RecallTasks.make(NeedleTask.name, Configuration(options, file: "--task"), file: "--task")
     let model = try await model.load()
     let calibration = DeferralCalibration(
-      task: needles, lengths: [length ?? 16384], samples: samples, seed: seed, filler: try TextFiller([text]))
+      task: needles, lengths: length?.values ?? [16384], samples: samples, seed: seed, filler: try TextFiller([text]))
     let result = try await calibration.calibrate(rule, of: model, budget: budget) { _, _ in
       if Signals.interruptCount > 0 { throw Interrupted() }
     }
     let members = result.rule.members + [
       ("model", .string(model.name)), ("fingerprint", .string(model.fingerprint)), ("samples", JSON(result.samples)),
       ("right", JSON(result.right)), ("budget", JSON(budget)), ("seed", JSON(Int(clamping: seed))), ("task", options),
-      ("lengths", .array([JSON(length ?? 16384)])),
+      ("lengths", .array((length?.values ?? [16384]).map { JSON($0) })),
     ]
     try AtomicFile.write(output, mode: 0o644, bytes: JSON(members).write() + [0x0a])
     Console.note("\(result.right) of \(result.samples) were right; use the rule as --deferral @\(output)")

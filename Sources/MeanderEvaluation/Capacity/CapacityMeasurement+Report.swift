@@ -24,7 +24,8 @@ extension CapacityMeasurement {
       let forget = stages.indices.contains(first) ? stages[first]["trained"] : nil
       points.append(
         JSON([
-          ("state_floats", JSON(floats)), ("seed", model["seed"] ?? .null), ("forget", forget ?? .null),
+          ("state_floats", JSON(floats)), ("width", model["width"] ?? .null), ("state_size", model["state_size"] ?? .null),
+          ("seed", model["seed"] ?? .null), ("forget", forget ?? .null),
           // Shorter lengths than the first were not tried, nor longer ones than the last.
           ("forget_is_censored", .bool(first == 0 || forget == nil)), ("recall", model["recall"] ?? .null),
           ("recall_is_censored", model["recall_is_censored"] ?? .null), ("seconds", model["seconds"] ?? .null),
@@ -36,20 +37,31 @@ extension CapacityMeasurement {
     guard plan.mixers.count == 1 else { return members + [("panels", .array(panels(byMixer: points)))] }
     var fits: [JSON] = []
     var panels: [JSON] = []
-    for (quantity, published) in [("forget", Self.publishedForget), ("recall", Self.publishedRecall)] {
-      let measured = points.compactMap { point -> ScalingLaw.Point? in
-        guard point["\(quantity)_is_censored"]?.bool == false, let floats = point["state_floats"]?.double,
-          let length = point[quantity]?.double, length > 0
-        else { return nil }
-        return ScalingLaw.Point(size: floats / 1e6, length: length)
+    for (varied, others) in series(of: points) {
+      for (quantity, published) in [("forget", Self.publishedForget), ("recall", Self.publishedRecall)] {
+        let measured = others.compactMap { point -> ScalingLaw.Point? in
+          guard point["\(quantity)_is_censored"]?.bool == false, let floats = point["state_floats"]?.double,
+            let length = point[quantity]?.double, length > 0
+          else { return nil }
+          return ScalingLaw.Point(size: floats / 1e6, length: length)
+        }
+        let laws = plan.fits ? ScalingLaw.allCases.compactMap { $0.fit(measured) } : []
+        fits += laws.map { Self.json($0, quantity, varied, measured) }
+        if !measured.isEmpty { panels.append(panel(quantity, varied, measured, laws, published)) }
       }
-      let laws = plan.fits ? ScalingLaw.allCases.compactMap { $0.fit(measured) } : []
-      fits += laws.map { Self.json($0, quantity, measured) }
-      if !measured.isEmpty { panels.append(panel(quantity, measured, laws, published)) }
     }
     members.append(("fits", .array(fits)))
     members.append(("panels", .array(panels)))
     return members
+  }
+
+  /// Points that differ in N alone, at the first model's width, and where there are other widths, those that differ in width alone,
+  /// at the N that they share.
+  private func series(of points: [JSON]) -> [(varied: String, points: [JSON])] {
+    let first = plan.sizes.first
+    let byState = points.filter { $0["width"]?.integer == first?.width }
+    guard let shared = plan.sizes.first(where: { $0.width != first?.width })?.state else { return [("N", byState)] }
+    return [("N", byState), ("width", points.filter { $0["state_size"]?.integer == shared })]
   }
 
   /// What tells mixers apart: which it is, and where pairs were asked for, the most of them that came back at once.
@@ -101,9 +113,9 @@ extension CapacityMeasurement {
     }
   }
 
-  private static func json(_ fit: ScalingLaw.Fit, _ quantity: String, _ points: [ScalingLaw.Point]) -> JSON {
+  private static func json(_ fit: ScalingLaw.Fit, _ quantity: String, _ varied: String, _ points: [ScalingLaw.Point]) -> JSON {
     JSON([
-      ("quantity", .string(quantity)), ("law", .string(fit.law.rawValue)),
+      ("quantity", .string(quantity)), ("varied", .string(varied)), ("law", .string(fit.law.rawValue)),
       ("constants", .array(fit.constants.map { JSON($0) })),
       ("r_squared", JSON(fit.explained)), ("leave_one_size_out", fit.law.leaveOneOut(points).map { JSON($0) } ?? .null),
       ("points", JSON(points.count)),
@@ -112,7 +124,7 @@ extension CapacityMeasurement {
 
   /// Points, laws with their bands, and the published law beside them, where it says more than nothing.
   private func panel(
-    _ quantity: String, _ points: [ScalingLaw.Point], _ laws: [ScalingLaw.Fit], _ published: (Double) -> Double
+    _ quantity: String, _ varied: String, _ points: [ScalingLaw.Point], _ laws: [ScalingLaw.Fit], _ published: (Double) -> Double
   ) -> JSON {
     let sizes = points.map(\.size)
     let low = (sizes.min() ?? 0.01) / 1.2
@@ -136,7 +148,7 @@ extension CapacityMeasurement {
     let theirs = grid.filter { published($0) > 1 }.map { ReportPanel.point($0, published($0)) }
     if !theirs.isEmpty { series.append(("published, tokens", theirs)) }
     return ReportPanel(
-      title: quantity == "forget" ? "training length from which it forgets" : "longest length recalled",
+      title: (quantity == "forget" ? "training length from which it forgets" : "longest length recalled") + ", by \(varied)",
       horizontal: "state, millions of floats",
       vertical: "length, bytes", isLogarithmic: (false, true), series: series
     ).json

@@ -93,7 +93,7 @@ package struct CapacityMeasurement: Measurement {
       ("recall", JSON(recall.length)),
       ("recall_is_censored", .bool(recall.length == plan.recallLengths.last)), ("recall_rows", .array(recall.rows)),
       ("seconds", JSON(Double(elapsed.components.seconds))), ("mixer", .string(model.mixer)),
-      ("parameters", JSON(model.model.parameters)),
+      ("width", JSON(model.size.width)), ("state_size", JSON(model.size.state)), ("parameters", JSON(model.model.parameters)),
     ]
     if !plan.pairs.isEmpty { members.append(("pair_rows", .array(pairs))) }
     return JSON(members)

@@ -2,8 +2,8 @@ import MeanderFiles
 import MeanderModels
 import MeanderTasks
 
-/// What `lab capacity` trains and measures: models of growing state at one width, each over longer and longer training
-/// lengths.
+/// What `lab capacity` trains and measures: models of growing state, by N at one width and by width at one N, each over longer
+/// and longer training lengths.
 package struct CapacityPlan: Sendable {
   /// A model by the size of its state.
   package struct Size: Sendable, Hashable {
@@ -65,9 +65,11 @@ package struct CapacityPlan: Sendable {
     fits: false)
 
   /// Eight states from 0.07 to 1.6 million floats at d 128 and four layers, which straddle the zeros of the published
-  /// laws (0.47 and 0.86 million); 20 million tokens each, half of them at the shortest training length; two seeds.
+  /// laws (0.47 and 0.86 million), and three other widths at N 320; 20 million tokens each, half of them at the shortest training
+  /// length; two seeds.
   package static let paper = CapacityPlan(
-    sizes: [64, 160, 320, 480, 640, 832, 1024, 1536].map { Size(layers: 4, width: 128, headWidth: 64, state: $0) },
+    sizes: [64, 160, 320, 480, 640, 832, 1024, 1536].map { Size(layers: 4, width: 128, headWidth: 64, state: $0) }
+      + [64, 192, 256].map { Size(layers: 4, width: $0, headWidth: 64, state: 320) },
     trained: [256, 512, 1024, 2048, 4096, 8192], tokens: [10_000_000, 2_000_000], batch: 8, seeds: 2,
     longest: 1 << 20, streams: 8,
     samples: 40,
