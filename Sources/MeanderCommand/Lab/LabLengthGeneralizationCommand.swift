@@ -12,7 +12,7 @@ struct LabLengthGeneralizationCommand: AsyncParsableCommand {
       "lab length-generalisation",
       """
       Transformers with each way to know positions, and recurrent and convolutional mixers, learn copying, addition (alone, \
-      with hints, by steps), sorting and associative recall on examples of up to 256 bytes, and answer longer ones. Models and \
+      with hints, by steps), sorting and associative recall on examples of up to 128 bytes, and answer longer ones. Models and \
       checkpoints stay in the folder: --resume goes on in the middle of a training. Docs/Positions.md holds the protocol.
       """))
 
@@ -30,7 +30,10 @@ struct LabLengthGeneralizationCommand: AsyncParsableCommand {
   var seeds = 3
 
   @Option(help: "Steps of each training, of 16 examples.")
-  var steps = 4000
+  var steps = 3000
+
+  @Option(help: ArgumentHelp("Bytes of the longest examples in training.", valueName: "length"))
+  var trained = Lengths([128])
 
   @Option(
     help: ArgumentHelp("Bytes of the examples that are asked: 1K, 64,4K, or 128..4K (by factors of four).", valueName: "lengths"))
@@ -46,6 +49,9 @@ struct LabLengthGeneralizationCommand: AsyncParsableCommand {
   @OptionGroup var format: FormatOptions
 
   func validate() throws {
+    guard trained.values.count == 1, (16...1 << 16).contains(trained.values[0]) else {
+      throw ValidationError("Please give --trained one length, from 16 to 64K.")
+    }
     guard (1...1000).contains(seeds), (1...10_000_000).contains(steps), (1...100_000).contains(samples) else {
       throw ValidationError("Please give 1 to 1000 seeds, 1 to 10000000 steps, and 1 to 100000 samples.")
     }
@@ -68,10 +74,11 @@ struct LabLengthGeneralizationCommand: AsyncParsableCommand {
     let known = LengthGeneralizationMeasurement.schemes.filter { $0.name != "Hyena" }
     #endif
     let folder = output.hasPrefix("/") ? output : "./\(output)"
-    let measurement = LengthGeneralizationMeasurement(
+    var measurement = LengthGeneralizationMeasurement(
       schemes: try chosen(schemes, known, "--schemes") { $0.name },
       kinds: try chosen(tasks, LengthGeneralizationMeasurement.kinds, "--tasks") { $0.name }, seeds: seeds, steps: steps,
       lengths: lengths.values, samples: samples, work: "\(folder)/models")
+    measurement.trained = trained.values[0]
     try await LabRunning(folder: output, seed: seed, resumes: training.resume, json: format.json).run(
       measurement, on: LabSubject(streams: training.streams),
       columns: ["series", "length", "seeds", "samples", "accuracy", "low", "high"], more: [])

@@ -35,7 +35,7 @@ package struct LengthGeneralizationMeasurement: Measurement {
   package var steps: Int
   package var batch = 16
   /// Bytes of the longest example in training, and of those that are asked for afterwards.
-  package var trained = 256
+  package var trained = 128
   package var lengths: [Int]
   package var samples: Int
   package var width = 64
