@@ -90,7 +90,9 @@ package struct ModalFit: Sendable {
     return b
   }
 
-  /// The residues by least squares over all lags from 1 on, and what is left.
+  /// The residues by least squares over all lags from 1 on, and what is left. A share of each residue stands in the sum of squares too,
+  /// a thousand times what fp32 rounds off it: modes that are nearly alike would else be told apart by residues so large that in the
+  /// stream rounding drowns the filter.
   private mutating func fit(_ found: [Complex], _ taps: [Float]) {
     (poles, residues) = (found.map { (Float($0.real), Float($0.imaginary)) }, [])
     let lags = taps.count - 1
@@ -107,7 +109,12 @@ package struct ModalFit: Sendable {
       columns.append(real)
       if pole.imaginary != 0 { columns.append(imaginary) }
     }
-    let weights = Self.leastSquares(columns, taps.dropFirst().map { Double($0) })
+    let target = taps.dropFirst().map { Double($0) }
+    let penalized = columns.enumerated().map { index, column in
+      let rounding = 0x1p-14 * norm(column)
+      return column + columns.indices.map { $0 == index ? rounding : 0 }
+    }
+    let weights = Self.leastSquares(penalized, target + [Double](repeating: 0, count: columns.count))
     var next = 0
     for pole in poles {
       let isReal = pole.imaginary == 0

@@ -39,6 +39,22 @@ import Testing
     }
   }
 
+  /// Of what no few modes make up, some of it is taken, and none of it blown up: residues stay what fp32 can hold the sum of.
+  @Test(arguments: [4.0, 15.0])
+  func aFilterOfHighRankIsNotBlownUp(decay: Double) throws {
+    var generator = SeededGenerator(seed: 52)
+    let noise = generator.normal(2048)
+    // Smoothed, as an implicit filter's taps are.
+    let taps = (0..<2048).map { lag -> Float in
+      let near = (max(0, lag - 4)...lag).map { noise[$0] }.reduce(0, +)
+      return near * Float(exp(-decay * Double(lag) / 2048)) / 40
+    }
+    let fit = try ModalFit(taps, tolerance: 1e-3, largest: 48)
+    #expect(fit.error < 1, "\(fit.error)")
+    let largest = fit.residues.reduce(0) { max($0, abs($1.real), abs($1.imaginary)) }
+    #expect(largest < 1e4 * (taps.map { abs($0) }.max() ?? 0), "\(largest)")
+  }
+
   @Test func eigenvaluesAreTheRootsOfACompanion() {
     // (x - 1)(x + 2)(x² - 2x + 5)(x - 0.5): roots 1, -2, 1 ± 2i, 0.5.
     let coefficients = [5.0, -14.5, 8.5, 1.5, -1.5]
