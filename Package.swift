@@ -35,6 +35,8 @@ let package = Package(
     .library(name: "MeanderText", targets: ["MeanderText"]),
     .library(name: "MeanderTraining", targets: ["MeanderTraining"]),
     .executable(name: "meander", targets: ["MeanderCommand"]),
+    .library(name: "MeanderModelAttention", targets: ["MeanderModelAttention"]),
+    .library(name: "MeanderModelHyena", targets: ["MeanderModelHyena"]),
     .library(name: "MeanderModelNeedles", targets: ["MeanderModelNeedles"]),
     .library(name: "MeanderModelPasskey", targets: ["MeanderModelPasskey"]),
     .library(name: "MeanderModelReader", targets: ["MeanderModelReader"]),
@@ -58,6 +60,8 @@ let package = Package(
     .target(name: "MeanderKernels", dependencies: ["CMeanderKernels", "MeanderErrors"], swiftSettings: settings),
     .target(name: "MeanderFiles", dependencies: ["CMeanderCatalog", "CMeanderKernels", "MeanderErrors", system], swiftSettings: settings),
     .target(name: "MeanderText", dependencies: ["MeanderErrors", "MeanderFiles"], swiftSettings: settings),
+    shippedModel("attention", files: ["README.md", "config.json", "log.jsonl.gz", "model.safetensors", "tokenizer.json"]),
+    shippedModel("hyena", files: ["README.md", "config.json", "log.jsonl.gz", "model.safetensors", "tokenizer.json"]),
     shippedModel("needles", files: ["README.md", "config.json", "log.jsonl.gz", "model.safetensors", "tokenizer.json"]),
     shippedModel("passkey", files: ["config.json", "model.safetensors"]),
     shippedModel("reader", files: ["README.md", "config.json", "log.jsonl.gz", "model.safetensors", "tokenizer.json"]),
@@ -81,9 +85,11 @@ let package = Package(
     .executableTarget(
       name: "MeanderCommand",
       dependencies: [
-        "Meander", "MeanderErrors", "MeanderEvaluation", "MeanderFiles", "MeanderKernels", "MeanderModelNeedles", "MeanderModelPasskey",
-        "MeanderModelReader", "MeanderModels", "MeanderTasks", "MeanderText", "MeanderTraining", argumentParser, system,
+        "Meander", "MeanderErrors", "MeanderEvaluation", "MeanderFiles", "MeanderKernels", "MeanderModelAttention",
+        "MeanderModelNeedles", "MeanderModelPasskey", "MeanderModelReader", "MeanderModels", "MeanderTasks", "MeanderText",
+        "MeanderTraining", argumentParser, system,
         .target(name: "MeanderLongConvolution", condition: .when(traits: ["FFTW"])),
+        .target(name: "MeanderModelHyena", condition: .when(traits: ["FFTW"])),
       ],
       swiftSettings: settings),
     .target(

@@ -1,0 +1,2 @@
+/// The shipped model `attention` as read-only data: a program that links this target loads it by name.
+#pragma once
