@@ -12,7 +12,7 @@ struct LabLengthGeneralizationCommand: AsyncParsableCommand {
       "lab length-generalisation",
       """
       Transformers with each way to know positions, and recurrent and convolutional mixers, learn copying, addition (alone, \
-      with hints, by steps), sorting and associative recall on examples of up to 128 bytes, and answer longer ones. Models and \
+      with hints, by steps), sorting and associative recall on examples of up to 128 bytes, and answer shorter and longer ones. Models and \
       checkpoints stay in the folder: --resume goes on in the middle of a training. Docs/Positions.md holds the protocol.
       """))
 
@@ -37,7 +37,7 @@ struct LabLengthGeneralizationCommand: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp("Bytes of the examples that are asked: 1K, 64,4K, or 128..4K (by factors of four).", valueName: "lengths"))
-  var lengths = Lengths([128, 256, 512, 1024, 2048, 4096])
+  var lengths = Lengths([32, 64, 128, 256, 512, 1024, 2048, 4096])
 
   @Option(help: "How many examples of each length.")
   var samples = 100
@@ -81,6 +81,6 @@ struct LabLengthGeneralizationCommand: AsyncParsableCommand {
     measurement.trained = trained.values[0]
     try await LabRunning(folder: output, seed: seed, resumes: training.resume, json: format.json).run(
       measurement, on: LabSubject(streams: training.streams),
-      columns: ["series", "length", "seeds", "samples", "accuracy", "low", "high"], more: [])
+      columns: ["series", "length", "seeds", "samples", "accuracy", "low", "high", "bytes"], more: [])
   }
 }

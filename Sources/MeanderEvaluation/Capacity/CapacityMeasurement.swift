@@ -36,10 +36,10 @@ package struct CapacityMeasurement: Measurement {
         .badRequest, "pairs must be 1 to 127, and four times as many bytes fit into the longest training length",
         remedy: "Ask for fewer pairs, or train over longer lengths.")
     }
-    models = try plan.mixers.flatMap { mixer in
-      try plan.sizes.flatMap { size in
-        let model = try size.model(mixer)
-        return (1...max(1, plan.seeds)).map { CapacityModel(mixer: mixer, size: size, model: model, seed: $0) }
+    // Every model once before any a second time: a run that was stopped says something of all sizes.
+    models = try (1...max(1, plan.seeds)).flatMap { seed in
+      try plan.mixers.flatMap { mixer in
+        try plan.sizes.map { CapacityModel(mixer: mixer, size: $0, model: try $0.model(mixer), seed: seed) }
       }
     }
     self.plan = plan

@@ -71,8 +71,7 @@ package struct CapacityPlan: Sendable {
     sizes: [64, 160, 320, 480, 640, 832, 1024, 1536].map { Size(layers: 4, width: 128, headWidth: 64, state: $0) }
       + [64, 192, 256].map { Size(layers: 4, width: $0, headWidth: 64, state: 320) },
     trained: [256, 512, 1024, 2048, 4096, 8192], tokens: [10_000_000, 2_000_000], batch: 8, seeds: 2,
-    longest: 1 << 20, streams: 8,
-    samples: 40,
+    longest: 1 << 20, streams: 4, samples: 40,
     recallLengths: quarterOctaves(from: 256, to: 1 << 20), fits: true, pairs: [8, 16, 32, 64])
 
   /// From `first`, each 2^(1/4) times the one before, to `last`.

@@ -7,8 +7,9 @@ import MeanderTraining
 /// `lab length-generalisation`: what different ways to know positions, and mixers that need none, make of inputs far longer than those
 /// they were trained on (the question of Kazemnejad and others 2023, asked of recurrent and convolutional models as well).
 ///
-/// Every model is trained from scratch on short examples of one task and then answers longer and longer ones; an answer counts where each
-/// of its tokens is the likeliest behind those before it. A unit is one scheme, task and seed.
+/// Every model is trained from scratch on short examples of one task and then answers longer and longer ones. A byte of an answer counts
+/// where it is the likeliest behind the right ones before it, an answer where all of its bytes do: it is what greedy decoding would have
+/// said. A unit is one scheme, task and seed.
 package struct LengthGeneralizationMeasurement: Measurement {
   package static let name = "length-generalisation"
 
@@ -122,14 +123,20 @@ package struct LengthGeneralizationMeasurement: Measurement {
     let trained = clock.now - start
     // A transformer sees all of an example, whatever its length.
     let model = try await Model.load(folder, engine: Engine(threads: 1), context: .full(bytes: 1 << 26))
-    var rates: [JSON] = []
+    var answers: [JSON] = []
+    var bytes: [JSON] = []
     for length in lengths {
-      var hits = 0
-      for number in 0..<samples where try await isRight(kind, length, number, model, seed: stream.seed) { hits += 1 }
-      rates.append(JSON(Double(hits) / Double(samples)))
+      var (whole, share) = (0.0, 0.0)
+      for number in 0..<samples {
+        let one = try await rightShare(kind, length, number, model, seed: stream.seed)
+        whole += one == 1 ? 1 : 0
+        share += one
+      }
+      answers.append(JSON(whole / Double(samples)))
+      bytes.append(JSON(share / Double(samples)))
     }
     return JSON([
-      ("accuracy", .array(rates)), ("parameters", JSON(model.parameterCount)),
+      ("accuracy", .array(answers)), ("bytes", .array(bytes)), ("parameters", JSON(model.parameterCount)),
       ("seconds_training", JSON(Double(trained.components.seconds))),
       ("seconds", JSON(Double((clock.now - start).components.seconds))),
     ])
@@ -143,7 +150,8 @@ package struct LengthGeneralizationMeasurement: Measurement {
   /// How many of what a task counts fill `length` bytes. A vocabulary of bytes holds no more than 127 pairs: longer recall has gaps.
   private func count(_ kind: Kind, _ length: Int) -> Int { max(1, min(kind.task == "mqar" ? 32 : .max, length / kind.bytesPerItem)) }
 
-  private func isRight(_ kind: Kind, _ length: Int, _ number: Int, _ model: Model, seed: UInt64) async throws -> Bool {
+  /// The share of an answer's bytes that are the likeliest behind the right ones before them.
+  private func rightShare(_ kind: Kind, _ length: Int, _ number: Int, _ model: Model, seed: UInt64) async throws -> Double {
     let count = count(kind, length)
     let made = try RecallTasks.make(
       kind.task, Configuration(JSON(task(kind, count...count)), file: "task"), file: "task")
@@ -153,6 +161,7 @@ package struct LengthGeneralizationMeasurement: Measurement {
     var reader = ExampleReader(
       example, filler: try (made.filler ?? RepeatedFiller.classic).run(generator.fork()), closesLines: made.filler == nil)
     let session = try Session(model)
+    var (right, asked) = (0, 0)
     while let part = try reader.next() {
       let ids = part.bytes.map { Int32($0) }
       guard case .answer = part else {
@@ -161,11 +170,12 @@ package struct LengthGeneralizationMeasurement: Measurement {
       }
       for id in ids {
         let logits = try await session.logits()
-        guard logits.indices.max(by: { logits[$0] < logits[$1] }) == Int(id) else { return false }
+        asked += 1
+        if logits.indices.max(by: { logits[$0] < logits[$1] }) == Int(id) { right += 1 }
         try await session.feed(ids: [id])
       }
     }
-    return true
+    return Double(right) / Double(max(1, asked))
   }
 
   private func recipe(_ scheme: Scheme, _ kind: Kind, seed: Int, _ output: String) -> JSON {
@@ -210,11 +220,14 @@ package struct LengthGeneralizationMeasurement: Measurement {
         for (index, length) in lengths.enumerated() {
           let rates = own.compactMap { $0.1["accuracy"]?.array?[index].double }
           let mean = MeanInterval(rates)
+          let bytes = MeanInterval(own.compactMap { $0.1["bytes"]?.array?[index].double })
           rows.append(
             JSON([
               ("series", .string("\(kind.name): \(scheme.name)")), ("length", JSON(length)), ("seeds", JSON(rates.count)),
               ("samples", JSON(samples * rates.count)), ("accuracy", JSON(mean.mean)),
               ("low", JSON(max(0, mean.interval.lowerBound))), ("high", JSON(min(1, mean.interval.upperBound))),
+              ("bytes", JSON(bytes.mean)), ("bytes_low", JSON(max(0, bytes.interval.lowerBound))),
+              ("bytes_high", JSON(min(1, bytes.interval.upperBound))),
             ]))
         }
       }
