@@ -37,6 +37,8 @@ import Testing
     let points = report["points"]?.array ?? []
     #expect(points.compactMap { $0["state_floats"]?.integer } == [32 * 4 + 3 * (32 + 8), 32 * 8 + 3 * (32 + 16)])
     #expect(report["stages"]?.array?.count == 4)
+    // A model is as often trained as its log says: 64 steps of two rows, then four, of at most 128 and 256 tokens.
+    #expect(points.allSatisfy { (1...18_432).contains($0["tokens"]?.integer ?? 0) && ($0["seconds"]?.double ?? 0) > 0 })
     #expect(report["stages"]?.array?.allSatisfy { $0["inside"]?.double ?? 0 > 0.5 } == true)
     #expect(report["fits"]?.array?.isEmpty == true, "a smoke run fits nothing")
     // Stopped in the middle of the first training, and gone on with: the same models, so the same report but for the
@@ -66,15 +68,26 @@ import Testing
       return JSON([
         ("state_floats", JSON(size.stateFloats)), ("width", JSON(size.width)), ("state_size", JSON(size.state)), ("seed", JSON(1)),
         ("recall", JSON(length)), ("recall_is_censored", .bool(false)),
+        // It holds at 256 by chance, and from 1,024 on for good; within a quarter from 2,048 on.
+        (
+          "stages",
+          .array(
+            [(256, 1.9), (512, 3), (1024, 1.5), (2048, 1.2)].map { JSON([("trained", JSON($0.0)), ("ratio", JSON($0.1))]) })
+        ),
       ])
     }
     let report = JSON(measurement.report(outcomes))
+    for point in report["points"]?.array ?? [] {
+      #expect(point["forget"]?.integer == 1024 && point["forget_is_censored"]?.bool == false)
+      #expect(point["forget_by_quarter"]?.integer == 2048 && point["forget_by_quarter_is_censored"]?.bool == false)
+    }
     let linear = (report["fits"]?.array ?? []).filter { $0["law"]?.string == "linear" && $0["quantity"]?.string == "recall" }
     #expect(linear.compactMap { $0["varied"]?.string } == ["N", "width"])
     #expect(linear.compactMap { $0["points"]?.integer } == [8, 4])
     let slopes = linear.compactMap { $0["constants"]?.array?.first?.double }
     #expect(slopes.count == 2 && abs(slopes[0] - 1000) < 10 && slopes[1] > 1100)
-    #expect(report["panels"]?.array?.compactMap { $0["title"]?.string } == ["longest length recalled, by N", "longest length recalled, by width"])
+    let titles = report["panels"]?.array?.compactMap { $0["title"]?.string } ?? []
+    #expect(titles.count == 6 && titles.contains("longest length recalled, by N") && titles.contains("longest length recalled, by width"))
   }
 
   /// Several mixers at one state, each with what it recalls of pairs.

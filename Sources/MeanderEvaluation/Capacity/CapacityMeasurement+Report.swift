@@ -2,6 +2,10 @@ import MeanderFiles
 import MeanderTasks
 
 extension CapacityMeasurement {
+  /// How far the loss may rise beyond the training length of a model that forgets: twofold as published, and by a quarter, which is
+  /// where we speak of collapse.
+  private static let bounds: [(quantity: String, bound: Double)] = [("forget", 2), ("forget_by_quarter", 1.25)]
+
   /// Rows of recall by length, a point for each model, and where the plan means to fit them, the three laws of each
   /// quantity.
   package func report(_ outcomes: [JSON?]) -> [(String, JSON)] {
@@ -18,18 +22,21 @@ extension CapacityMeasurement {
         rows.append(JSON(members.map { ($0.key, $0.key == "series" ? .string(name) : $0.value) }))
       }
       let stages = model["stages"]?.array ?? []
-      // Forgetting from some length on means that every longer one forgets as well.
-      let kept = stages.lastIndex { $0["forgets"]?.bool != true }
-      let first = kept.map { $0 + 1 } ?? 0
-      let forget = stages.indices.contains(first) ? stages[first]["trained"] : nil
+      let forgets = Self.bounds.flatMap { quantity, bound -> [(String, JSON)] in
+        // Forgetting from some length on means that every longer one forgets as well.
+        let kept = stages.lastIndex { ($0["ratio"]?.double ?? .infinity) >= bound }
+        let first = kept.map { $0 + 1 } ?? 0
+        let forget = stages.indices.contains(first) ? stages[first]["trained"] : nil
+        // Shorter lengths than the first were not tried, nor longer ones than the last.
+        return [(quantity, forget ?? .null), ("\(quantity)_is_censored", .bool(first == 0 || forget == nil))]
+      }
       points.append(
         JSON([
           ("state_floats", JSON(floats)), ("width", model["width"] ?? .null), ("state_size", model["state_size"] ?? .null),
-          ("seed", model["seed"] ?? .null), ("forget", forget ?? .null),
-          // Shorter lengths than the first were not tried, nor longer ones than the last.
-          ("forget_is_censored", .bool(first == 0 || forget == nil)), ("recall", model["recall"] ?? .null),
-          ("recall_is_censored", model["recall_is_censored"] ?? .null), ("seconds", model["seconds"] ?? .null),
-        ] + comparison(model, mixer, floats)))
+          ("seed", model["seed"] ?? .null), ("recall", model["recall"] ?? .null),
+          ("recall_is_censored", model["recall_is_censored"] ?? .null), ("tokens", model["tokens"] ?? .null),
+          ("seconds", model["seconds"] ?? .null),
+        ] + forgets + comparison(model, mixer, floats)))
     }
     var members: [(String, JSON)] = [
       ("results", .array(rows)), ("points", .array(points)), ("stages", .array(stages(models))),
@@ -38,7 +45,7 @@ extension CapacityMeasurement {
     var fits: [JSON] = []
     var panels: [JSON] = []
     for (varied, others) in series(of: points) {
-      for (quantity, published) in [("forget", Self.publishedForget), ("recall", Self.publishedRecall)] {
+      for (quantity, published) in Self.bounds.map({ ($0.quantity, Self.publishedForget) }) + [("recall", Self.publishedRecall)] {
         let measured = others.compactMap { point -> ScalingLaw.Point? in
           guard point["\(quantity)_is_censored"]?.bool == false, let floats = point["state_floats"]?.double,
             let length = point[quantity]?.double, length > 0
@@ -74,10 +81,18 @@ extension CapacityMeasurement {
     return members
   }
 
+  private func title(_ quantity: String) -> String {
+    switch quantity {
+    case "forget": "training length from which it forgets"
+    case "forget_by_quarter": "training length from which the loss rises by less than a quarter"
+    default: "longest length recalled"
+    }
+  }
+
   /// What each mixer forgets, recalls and pairs at each size.
   private func panels(byMixer points: [JSON]) -> [JSON] {
     let quantities = [
-      ("forget", "training length from which it forgets", "length, bytes"), ("recall", "longest length recalled", "length, bytes"),
+      ("forget", title("forget"), "length, bytes"), ("recall", "longest length recalled", "length, bytes"),
       ("pairs", "pairs recalled at once", "pairs"),
     ]
     return quantities.compactMap { quantity, title, vertical in
@@ -108,7 +123,7 @@ extension CapacityMeasurement {
       (model["stages"]?.array ?? []).map { stage in
         JSON(
           [("state_floats", model["state_floats"] ?? .null), ("seed", model["seed"] ?? .null)]
-            + ["trained", "inside", "outside", "forgets"].map { ($0, stage[$0] ?? .null) })
+            + ["trained", "inside", "outside", "ratio"].map { ($0, stage[$0] ?? .null) })
       }
     }
   }
@@ -148,7 +163,7 @@ extension CapacityMeasurement {
     let theirs = grid.filter { published($0) > 1 }.map { ReportPanel.point($0, published($0)) }
     if !theirs.isEmpty { series.append(("published, tokens", theirs)) }
     return ReportPanel(
-      title: (quantity == "forget" ? "training length from which it forgets" : "longest length recalled") + ", by \(varied)",
+      title: title(quantity) + ", by \(varied)",
       horizontal: "state, millions of floats",
       vertical: "length, bytes", isLogarithmic: (false, true), series: series
     ).json

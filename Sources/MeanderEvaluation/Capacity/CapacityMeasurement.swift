@@ -10,7 +10,7 @@ import MeanderTraining
 ///
 /// Models of growing state are trained on text with pass keys mixed in, each over longer and longer training lengths.
 /// T_forget is the shortest training length from which the loss up to the longest position stays below twice the
-/// largest within the training length. T_recall is the longest context, on a grid of quarter octaves, before the first
+/// largest within the training length, or below five quarters of it. T_recall is the longest context, on a grid of quarter octaves, before the first
 /// at which fewer than 95 % of keys are given back, at the longest training length.
 package struct CapacityMeasurement: Measurement {
   package static let name = "capacity"
@@ -67,7 +67,7 @@ package struct CapacityMeasurement: Measurement {
   package func measure(_ unit: Int, on stream: LabStream) async throws -> JSON {
     let model = models[unit]
     let clock = ContinuousClock()
-    let start = clock.now
+    var (tokens, seconds) = (0, 0.0)
     var stages: [JSON] = []
     var recall: (length: Int, rows: [JSON]) = (0, [])
     var pairs: [JSON] = []
@@ -82,47 +82,57 @@ package struct CapacityMeasurement: Measurement {
         try await LabTraining.run(Recipe(recipe, path: "recipe.json"), meter: stream.meter)
       }
       before = folder
+      let trained = try TrainingRun.totals(of: folder)
+      tokens += trained.tokens
+      seconds += trained.seconds
+      let start = clock.now
       let own = LabStream(LabSubject([try await Model.load(folder, engine: engine)]), seed: stream.seed)
-      let loss = try await loss(own)
-      stages.append(Self.stage(loss, trained: length))
+      // Within the training length as much text again as streams have beyond it: a few short beginnings say little.
+      let inside = try await loss(own, streams: max(1, min(plan.windows, heldOut.byteCount / length)), length: length)
+      stages.append(Self.stage(inside, try await loss(own, streams: plan.streams, length: plan.longest), trained: length))
       if length == plan.trained.last { (recall, pairs) = (try await self.recall(own), try await self.pairs(own)) }
+      seconds += (clock.now - start) / .seconds(1)
     }
-    let elapsed = clock.now - start
     var members: [(String, JSON)] = [
       ("state_floats", JSON(model.model.stateFloats)), ("seed", JSON(model.seed)), ("stages", .array(stages)),
       ("recall", JSON(recall.length)),
       ("recall_is_censored", .bool(recall.length == plan.recallLengths.last)), ("recall_rows", .array(recall.rows)),
-      ("seconds", JSON(Double(elapsed.components.seconds))), ("mixer", .string(model.mixer)),
+      ("tokens", JSON(tokens)), ("seconds", JSON((seconds * 10).rounded() / 10)), ("mixer", .string(model.mixer)),
       ("width", JSON(model.size.width)), ("state_size", JSON(model.size.state)), ("parameters", JSON(model.model.parameters)),
     ]
     if !plan.pairs.isEmpty { members.append(("pair_rows", .array(pairs))) }
     return JSON(members)
   }
 
-  /// Streams of held-out text to the longest position.
-  private func loss(_ stream: LabStream) async throws -> [StreamLoss] {
+  /// Streams of held-out text.
+  private func loss(_ stream: LabStream, streams: Int, length: Int) async throws -> [StreamLoss] {
     let measurement = try LossMeasurement(
-      text: heldOut, textName: heldOutName, streams: plan.streams, length: plan.longest, readings: [.carried])
+      text: heldOut, textName: heldOutName, streams: streams, length: length, readings: [.carried])
     var losses: [StreamLoss] = []
-    for unit in 0..<plan.streams {
+    for unit in 0..<streams {
       if let loss = StreamLoss(try await measurement.measure(unit, on: stream)) { losses.append(loss) }
     }
     return losses
   }
 
-  private static func stage(_ losses: [StreamLoss], trained: Int) -> JSON {
-    let buckets = losses.map(\.bits.count).max() ?? 0
-    let means = (0..<buckets).map { bucket -> Double in
+  /// The largest loss within the training length against the largest beyond it.
+  private static func stage(_ windows: [StreamLoss], _ streams: [StreamLoss], trained: Int) -> JSON {
+    let within = means(windows)
+    let beyond = means(streams)
+    let inside = within.max() ?? 0
+    let outside = beyond.indices.filter { StreamLoss.end($0) > trained }.map { beyond[$0] }.max() ?? 0
+    return JSON([
+      ("trained", JSON(trained)), ("inside", JSON(inside)), ("outside", JSON(outside)), ("ratio", JSON(outside / max(1e-9, inside))),
+      ("loss_within", .array(within.map { JSON($0) })), ("loss", .array(beyond.map { JSON($0) })),
+    ])
+  }
+
+  /// Bits a byte in each bucket of positions.
+  private static func means(_ losses: [StreamLoss]) -> [Double] {
+    (0..<(losses.map(\.bits.count).max() ?? 0)).map { bucket in
       let values = losses.compactMap { $0.bitsPerByte(bucket) }
       return values.reduce(0, +) / Double(max(1, values.count))
     }
-    let inside = means.indices.filter { StreamLoss.end($0) <= trained }.map { means[$0] }.max() ?? 0
-    let outside = means.indices.filter { StreamLoss.end($0) > trained }.map { means[$0] }.max() ?? 0
-    return JSON([
-      ("trained", JSON(trained)), ("inside", JSON(inside)), ("outside", JSON(outside)),
-      ("forgets", .bool(outside < 2 * inside)),
-      ("loss", .array(means.map { JSON($0) })),
-    ])
   }
 
   /// The longest length before the first failure, and a row for each that was asked.

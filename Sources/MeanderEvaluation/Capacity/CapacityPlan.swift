@@ -38,16 +38,20 @@ package struct CapacityPlan: Sendable {
   package var sizes: [Size]
   /// Training lengths in tokens (bytes), ascending; a longer one goes on from the model of the one before it.
   package var trained: [Int]
-  /// Tokens that each model learns from at the first training length, at the second, …; the last stands for all behind
-  /// it. Not empty.
+  /// Places for tokens in the rows that each model learns from at the first training length, at the second, …; the last stands for
+  /// all behind it. Not empty. Rows of tasks are shorter than the longest: what was read is in the report.
   package var tokens: [Int]
+  /// Rows of a step, as long as two of them have no more than `placesPerStep` places.
   package var batch: Int
+  package var placesPerStep = 1 << 12
   package var seeds: Int
   /// Up to where losses are measured, in bytes.
   package var longest: Int
   /// Streams of held-out text, and pass keys for each length.
   package var streams: Int
   package var samples: Int
+  /// Beginnings of held-out text on which the loss within a training length is measured.
+  package var windows = 32
   /// Lengths at which keys are asked for; recall is the last one before the first failure.
   package var recallLengths: [Int]
   /// Whether the points are meant to be fitted.
@@ -56,6 +60,8 @@ package struct CapacityPlan: Sendable {
   package var mixers = ["mamba2"]
   /// Numbers of pairs that associative recall is taught up to and asked for; none leaves it out.
   package var pairs: [Int] = []
+  /// The share of rows that are running text where pairs are taught; of the others, pairs are five of eight.
+  package var textShare = 0.2
 
   /// A smoke run: three states, one seed, few tokens. It fits nothing.
   package static let quick = CapacityPlan(
@@ -65,14 +71,14 @@ package struct CapacityPlan: Sendable {
     fits: false)
 
   /// Eight states from 0.07 to 1.6 million floats at d 128 and four layers, which straddle the zeros of the published
-  /// laws (0.47 and 0.86 million), and three other widths at N 320; 20 million tokens each, half of them at the shortest training
-  /// length; two seeds.
+  /// laws (0.47 and 0.86 million), and three other widths at N 320; at least 20 million tokens each, half of them at the shortest
+  /// training length, most of them text; two seeds.
   package static let paper = CapacityPlan(
     sizes: [64, 160, 320, 480, 640, 832, 1024, 1536].map { Size(layers: 4, width: 128, headWidth: 64, state: $0) }
       + [64, 192, 256].map { Size(layers: 4, width: $0, headWidth: 64, state: 320) },
-    trained: [256, 512, 1024, 2048, 4096, 8192], tokens: [10_000_000, 2_000_000], batch: 8, seeds: 2,
+    trained: [256, 512, 1024, 2048, 4096, 8192], tokens: [12_600_000, 3_400_000], batch: 8, seeds: 2,
     longest: 1 << 20, streams: 4, samples: 40,
-    recallLengths: quarterOctaves(from: 256, to: 1 << 20), fits: true, pairs: [8, 16, 32, 64])
+    recallLengths: quarterOctaves(from: 256, to: 1 << 20), fits: true, pairs: [8, 16, 32, 64], textShare: 0.47)
 
   /// From `first`, each 2^(1/4) times the one before, to `last`.
   package static func quarterOctaves(from first: Int, to last: Int) -> [Int] {
@@ -104,19 +110,20 @@ package struct CapacityPlan: Sendable {
     // Pairs take their part of the text's and the keys'.
     let pairing = pairs.max().map { most in
       JSON([
-        ("source", .string("task")), ("share", JSON(0.5)), ("task", .string("mqar")),
+        ("source", .string("task")), ("share", JSON((1 - textShare) * 5 / 8)), ("task", .string("mqar")),
         ("options", JSON([("pairs", .array([JSON(1), JSON(most)]))])), ("length", .array([JSON(0), JSON(length / 4)])), weight,
       ])
     }
     let key = JSON([
-      ("source", .string("task")), ("share", JSON(pairing == nil ? 0.4 : 0.3)), ("task", .string("passkey")),
+      ("source", .string("task")), ("share", JSON(pairing == nil ? 0.4 : (1 - textShare) * 3 / 8)), ("task", .string("passkey")),
       ("options", JSON([("wordings", JSON(["landmark"])), ("trailing_space", JSON(0)), ("opening", JSON(0))])),
       ("length", .array([JSON(16), JSON(max(16, length - 140))])),
       ("fillers", .array([JSON([("kind", .string("text")), ("paths", JSON(text))])])), weight,
     ])
     let running = JSON([
-      ("source", .string("text")), ("share", JSON(pairing == nil ? 0.6 : 0.2)), ("carry", .string("none")), ("paths", JSON(text)),
+      ("source", .string("text")), ("share", JSON(pairing == nil ? 0.6 : textShare)), ("carry", .string("none")), ("paths", JSON(text)),
     ])
+    let batch = min(batch, max(2, placesPerStep / length))
     let steps = max(1, tokens(at: index) / (batch * length))
     return JSON([
       start.map { ("start", .string($0)) } ?? ("model", model), ("data", .array([running, key] + (pairing.map { [$0] } ?? []))),

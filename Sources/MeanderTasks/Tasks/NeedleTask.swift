@@ -19,6 +19,8 @@ package struct NeedleTask: RecallTask {
   package var alike: Double
   /// One statement for all, in which the name stands before its number, in place of six.
   package var isFixed: Bool
+  /// The fixed statement's own beginning as the question, in place of five: what stands right before the answer has been read before.
+  package var asksFixed: Bool
   /// The share of statements that say the number twice (not in RULER's wording).
   package var twice: Double
   package var trailingSpace: Double
@@ -30,7 +32,7 @@ package struct NeedleTask: RecallTask {
 
   package init(
     keys: ClosedRange<Int> = 4...4, values: Int = 1, queries: Int = 1, digits: Int = 5, isRuler: Bool = false,
-    isFixed: Bool = false, alike: Double = 0, twice: Double = 0.5, trailingSpace: Double = 0.5, absent: Double = 0, rounds: Int = 1
+    isFixed: Bool = false, asksFixed: Bool = false, alike: Double = 0, twice: Double = 0.5, trailingSpace: Double = 0.5, absent: Double = 0, rounds: Int = 1
   ) {
     self.keys = keys
     self.rounds = rounds
@@ -39,6 +41,7 @@ package struct NeedleTask: RecallTask {
     self.digits = digits
     self.isRuler = isRuler
     self.isFixed = isFixed
+    self.asksFixed = asksFixed
     self.alike = alike
     self.twice = twice
     self.trailingSpace = trailingSpace
@@ -49,6 +52,7 @@ package struct NeedleTask: RecallTask {
     self.init()
     isRuler = try options.string("wording", "varied", among: ["varied", "ruler"]) == "ruler"
     isFixed = try options.string("statements", "varied", among: ["varied", "fixed"]) == "fixed"
+    asksFixed = try options.string("questions", "varied", among: ["varied", "fixed"]) == "fixed"
     keys = try options.range("keys", 4...4, in: 1...Words.all.count - 1)
     values = try options.integer("values", 1, in: 1...16)
     queries = try options.integer("queries", 1, in: 1...keys.lowerBound)
@@ -161,6 +165,7 @@ extension NeedleTask {
           + "The special magic numbers for \(list) mentioned in the provided text are"
     }
     if isSingle {
+      if asksFixed { return "The code of the \(list) is" }
       return generator.pick([
         "What is the code of the \(list)? The code of the \(list) is",
         "What is the number of the \(list)? The number of the \(list) is",

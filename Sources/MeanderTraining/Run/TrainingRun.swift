@@ -134,6 +134,17 @@ public final class TrainingRun {
     return figures
   }
 
+  /// What a run's log tells of all its steps: tokens read, and seconds that they took.
+  package static func totals(of folder: String) throws -> (tokens: Int, seconds: Double) {
+    let path = "\(folder)/log.jsonl"
+    return try FileBytes.mapping(path).copy().split(separator: 0x0a).reduce(into: (0, 0.0)) { totals, line in
+      let json = try JSON.parse(FileBytes(Array(line), path: path))
+      let tokens = json["tokens"]?.integer ?? 0
+      totals.tokens += tokens
+      totals.seconds += Double(tokens) / max(1, json["tokens_per_second"]?.double ?? 1)
+    }
+  }
+
   private func checkpoint() throws {
     try trainer.gatherLanes()
     guard log != nil else { return }
