@@ -3,6 +3,7 @@ import MeanderErrors
 import MeanderFiles
 import MeanderTasks
 import MeanderTraining
+import Synchronization
 
 /// `lab length-generalisation`: what different ways to know positions, and mixers that need none, make of inputs far longer than those
 /// they were trained on (the question of Kazemnejad and others 2023, asked of recurrent and convolutional models as well).
@@ -114,13 +115,14 @@ package struct LengthGeneralizationMeasurement: Measurement {
     let cell = cells[unit]
     let (scheme, kind) = (schemes[cell.scheme], kinds[cell.kind])
     let folder = "\(work)/\(scheme.name)-\(kind.name)-\(cell.seed)".map { $0 == " " ? "_" : String($0) }.joined()
-    let clock = ContinuousClock()
-    let start = clock.now
     if FileStatus("\(folder)/model.safetensors") == nil {
       let recipe = try Recipe(recipe(scheme, kind, seed: cell.seed + Int(clamping: stream.seed), folder), path: "recipe.json")
       try await LabTraining.run(recipe, meter: stream.meter)
     }
-    let trained = clock.now - start
+    // From the log, whoever trained it and in however many sittings.
+    let training = try TrainingRun.totals(of: folder).seconds
+    let clock = ContinuousClock()
+    let start = clock.now
     // A transformer sees all of an example, whatever its length.
     let model = try await Model.load(folder, engine: Engine(threads: 1), context: .full(bytes: 1 << 26))
     var answers: [JSON] = []
@@ -137,8 +139,7 @@ package struct LengthGeneralizationMeasurement: Measurement {
     }
     return JSON([
       ("accuracy", .array(answers)), ("bytes", .array(bytes)), ("parameters", JSON(model.parameterCount)),
-      ("seconds_training", JSON(Double(trained.components.seconds))),
-      ("seconds", JSON(Double((clock.now - start).components.seconds))),
+      ("seconds_training", JSON(training)), ("seconds", JSON(training + (clock.now - start) / .seconds(1))),
     ])
   }
 
@@ -160,22 +161,26 @@ package struct LengthGeneralizationMeasurement: Measurement {
     let example = try made.example(filler: filler, depth: nil, using: &generator)
     var reader = ExampleReader(
       example, filler: try (made.filler ?? RepeatedFiller.classic).run(generator.fork()), closesLines: made.filler == nil)
-    let session = try Session(model)
-    var (right, asked) = (0, 0)
+    var ids: [Int32] = []
+    var answers: [Int] = []
     while let part = try reader.next() {
-      let ids = part.bytes.map { Int32($0) }
-      guard case .answer = part else {
-        try await session.feed(ids: ids)
-        continue
-      }
-      for id in ids {
-        let logits = try await session.logits()
-        asked += 1
-        if logits.indices.max(by: { logits[$0] < logits[$1] }) == Int(id) { right += 1 }
-        try await session.feed(ids: [id])
+      if case .answer = part { answers += ids.count..<ids.count + part.bytes.count }
+      ids += part.bytes.map { Int32($0) }
+    }
+    let likeliest = Mutex<[Int]>([])
+    try await Session(model).feed(ids: ids) { rows, logits in
+      let width = logits.count / rows
+      likeliest.withLock { known in
+        for row in 0..<rows {
+          let own = logits[row * width..<(row + 1) * width]
+          known.append((own.indices.max { own[$0] < own[$1] } ?? own.startIndex) - own.startIndex)
+        }
       }
     }
-    return Double(right) / Double(max(1, asked))
+    // What a token is told by are the logits behind the one before it; a question stands before every answer.
+    let told = likeliest.withLock { $0 }
+    let right = answers.count { $0 > 0 && told[$0 - 1] == Int(ids[$0]) }
+    return Double(right) / Double(max(1, answers.count))
   }
 
   private func recipe(_ scheme: Scheme, _ kind: Kind, seed: Int, _ output: String) -> JSON {
