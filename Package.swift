@@ -40,6 +40,7 @@ let package = Package(
     .library(name: "MeanderModelNeedles", targets: ["MeanderModelNeedles"]),
     .library(name: "MeanderModelPasskey", targets: ["MeanderModelPasskey"]),
     .library(name: "MeanderModelReader", targets: ["MeanderModelReader"]),
+    .library(name: "MeanderModelStriped", targets: ["MeanderModelStriped"]),
     .library(name: "MeanderModelTiny", targets: ["MeanderModelTiny"]),
   ],
   traits: [
@@ -65,6 +66,7 @@ let package = Package(
     shippedModel("needles", files: ["README.md", "config.json", "log.jsonl.gz", "model.safetensors", "tokenizer.json"]),
     shippedModel("passkey", files: ["config.json", "model.safetensors"]),
     shippedModel("reader", files: ["README.md", "config.json", "log.jsonl.gz", "model.safetensors", "tokenizer.json"]),
+    shippedModel("striped", files: ["README.md", "config.json", "log-text.jsonl.gz", "log.jsonl.gz", "model.safetensors", "tokenizer.json"]),
     shippedModel("tiny", files: ["README.md", "config.json", "log.jsonl.gz", "model.safetensors"]),
     .target(
       name: "MeanderModels", dependencies: ["CMeanderKernels", "MeanderErrors", "MeanderFiles", "MeanderKernels"], swiftSettings: settings),
@@ -90,6 +92,7 @@ let package = Package(
         "MeanderTraining", argumentParser, system,
         .target(name: "MeanderLongConvolution", condition: .when(traits: ["FFTW"])),
         .target(name: "MeanderModelHyena", condition: .when(traits: ["FFTW"])),
+        .target(name: "MeanderModelStriped", condition: .when(traits: ["FFTW"])),
       ],
       swiftSettings: settings),
     .target(

@@ -44,7 +44,7 @@ public final class StreamingConvolution {
   public var position: Int64 { state.position }
 
   /// Forgets all that was read; what was made of the filter stays.
-  public func reset() { state.assign(ModelState(layout: state.layout)) }
+  public func reset() { state.clear() }
 
   /// The outputs for the next rows, T × C; a last row that is not whole traps.
   public func read(_ rows: [Float]) -> [Float] { read(rows, form: .scan) }

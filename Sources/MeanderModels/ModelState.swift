@@ -31,6 +31,12 @@ package final class ModelState: @unchecked Sendable {
     position = other.position
   }
 
+  /// The state before the first token again. O(state), in memory that is there already.
+  package func clear() {
+    storage.clear(0..<storage.byteCount)
+    position = 0
+  }
+
   package func setPosition(_ position: Int64) { self.position = position }
 
   /// A region of `f32` as a matrix whose rows are the first dimensions taken together.

@@ -53,6 +53,36 @@ package final class Parameters {
   /// The tensor's numbers in another storage of the same layout: a gradient, a moment, an average.
   package func matrix(_ entry: Entry, in twin: Storage) -> Matrix { matrix(entry).twin(in: twin) }
 
+  /// Takes what a smaller model's checkpoint has: each layer from the layer of it that `layers` names, and everything outside the
+  /// layers. A layer that comes from none stays as it is, but that what it writes to the residual stream becomes zero: the model
+  /// then computes what the smaller one does, and learns from there what its new layers are good for. All problems are reported
+  /// together; `.badData` where a layer is not named at all.
+  package func grow(from store: TensorStore, layers: [Int?]) throws {
+    var taken: [(entry: Entry, name: String)] = []
+    for entry in entries {
+      var parts = entry.name.split(separator: ".").map(String.init)
+      guard let place = parts.indices.dropFirst().first(where: { parts[$0 - 1] == "layers" }), let number = Int(parts[place]) else {
+        taken.append((entry, entry.name))
+        continue
+      }
+      guard layers.indices.contains(number) else {
+        throw MeanderError(
+          .badData, "the model has a layer \(number), and 'start_layers' names \(layers.count)", at: entry.name,
+          remedy: "Name a layer of the start, or null, for each layer.")
+      }
+      if let source = layers[number] {
+        parts[place] = String(source)
+        taken.append((entry, parts.joined(separator: ".")))
+      } else if StackInitialization.residualOutputs.contains(where: entry.name.hasSuffix) {
+        matrix(entry).fill(0)
+      }
+    }
+    try store.check(taken.map { TensorDeclaration($0.name, $0.entry.shape) })
+    for (entry, name) in taken {
+      matrix(entry).copy(from: Matrix(try store.floats(name), rows: entry.rows, columns: entry.columns))
+    }
+  }
+
   /// Takes every tensor from a checkpoint, all problems reported together.
   package func read(_ store: TensorStore) throws {
     try store.check(declarations)

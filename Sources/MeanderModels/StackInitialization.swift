@@ -9,6 +9,12 @@ struct StackInitialization {
   /// The endings of the names of projections that write to the residual stream.
   let outputs: [String]
 
+  /// The endings of all architectures' projections that write to the residual stream, and of their biases.
+  static let residualOutputs = [
+    "out_proj.weight", "out_proj.bias", "o_proj.weight", "o_proj.bias", "down_proj.weight", "down_proj.bias", "proj_down.weight",
+    "output.weight", "ffn.value.weight", "feed_forward.value.weight",
+  ]
+
   /// The values of a parameter.
   ///
   /// - Parameter special: an architecture's own rule for a name's last one or two parts, given something that draws as many

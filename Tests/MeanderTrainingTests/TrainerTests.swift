@@ -118,6 +118,36 @@ import Testing
     #expect(try parts.weights() == whole.weights())
   }
 
+  /// A transformer that long convolutions are put between says at first what it said without them, and learns to use them.
+  @Test func aModelGrowsOutOfAnother() throws {
+    func model(_ type: String, _ layers: [String]) -> JSON {
+      JSON([
+        ("model_type", .string(type)), ("vocab_size", JSON(256)), ("hidden_size", JSON(16)), ("num_hidden_layers", JSON(layers.count)),
+        ("num_attention_heads", JSON(2)), ("num_key_value_heads", JSON(2)), ("head_dim", JSON(8)), ("intermediate_size", JSON(24)),
+        ("max_position_embeddings", JSON(64)), ("tie_word_embeddings", .bool(true)),
+      ] + (type == "hyena" ? [("filter_length", JSON(32)), ("layer_types", JSON(layers))] : []))
+    }
+    let small = model("llama", ["full_attention", "full_attention"])
+    let start = try Bench([("model", small)])
+    _ = try start.run()
+    func grown(_ model: JSON, _ layers: [JSON], rate: Double, steps: Int) throws -> Bench {
+      try Bench([
+        ("model", model), ("start", .string(start.folder("run"))), ("start_layers", .array(layers)), ("steps", JSON(steps)),
+        ("optimizer", JSON([("rate", JSON(rate))])),
+      ])
+    }
+    let large = model("hyena", ["full_attention", "hyena", "full_attention", "hyena"])
+    let same = try grown(small, [JSON(0), JSON(1)], rate: 0, steps: 4).run()
+    let before = try grown(large, [JSON(0), .null, JSON(1), .null], rate: 0, steps: 4).run()
+    expectClose(before, same, "losses", within: 1e-5)
+    let learning = try grown(large, [JSON(0), .null, JSON(1), .null], rate: 0.01, steps: 40)
+    #expect(try learning.run().suffix(5).reduce(0, +) < 0.8 * before.prefix(4).reduce(0, +) * 5 / 4)
+    // What stays out: a layer that nobody names, and one that the start does not have.
+    #expect(throws: MeanderError.self) { try grown(large, [JSON(0), .null, JSON(1)], rate: 0, steps: 1).run() }
+    #expect(throws: MeanderError.self) { try grown(large, [JSON(0), .null, JSON(2), .null], rate: 0, steps: 1).run() }
+    #expect(throws: MeanderError.self) { try grown(large, [JSON(0), JSON(-1), JSON(1), .null], rate: 0, steps: 1).run() }
+  }
+
   /// Tuning a state leaves the weights as they were, and the loss falls all the same.
   @Test func aStateLearnsAlone() throws {
     let first = try Bench([("steps", JSON(1)), ("optimizer", JSON([("rate", JSON(0.0))]))])

@@ -89,6 +89,8 @@ INLINE vec NAME(biased)(
   if (bias) {
     // Distances fall as columns rise, so the table is read forwards; global tokens may lie beyond its end.
     int64_t distance = is_first ? t - column : t - job->base - (column - (int64_t)job->first);
+    // A unit's first queries see nothing of its last columns, which lie further behind the table than its margin.
+    if (distance < 0) return splat(otherwise);
     int64_t farthest = (int64_t)job->bias_length - 1;
     if (job->ceiling < farthest) farthest = job->ceiling;
     if (!is_first && distance <= farthest) {

@@ -31,7 +31,8 @@ struct LabCheckCommand: AsyncParsableCommand {
   @Option(help: "Pass keys for each length and depth; ten times as many for the other tasks.")
   var samples = 2
 
-  @Option(help: ArgumentHelp("The trained length in tokens, where the model does not say.", valueName: "tokens"))
+  @Option(
+    help: ArgumentHelp("The trained length in tokens, where the model does not say.", valueName: "tokens"), transform: Lengths.one)
   var trainedLength: Int?
 
   func validate() throws {

@@ -33,12 +33,13 @@ struct LabCollapseCommand: AsyncParsableCommand {
   @Option(help: "Line breaks of the prompt; 0 leaves it out.")
   var newlines = 300_000
 
-  @Option(help: ArgumentHelp("The trained length in tokens, where the model does not say.", valueName: "tokens"))
+  @Option(
+    help: ArgumentHelp("The trained length in tokens, where the model does not say.", valueName: "tokens"), transform: Lengths.one)
   var trainedLength: Int?
 
   func validate() throws {
     guard length.values.count == 1 else { throw ValidationError("Please give --length one length.") }
-    guard (1...10_000).contains(streams), (0...1 << 40).contains(newlines), trainedLength.map({ $0 > 0 }) ?? true else {
+    guard (1...10_000).contains(streams), (0...1 << 40).contains(newlines) else {
       throw ValidationError("Please give --streams from 1 to 10000, and other counts from 0.")
     }
     if paths.isEmpty, newlines == 0 { throw ValidationError("Please give --text, --newlines, or both.") }

@@ -146,6 +146,12 @@ struct Lengths: ExpressibleByArgument {
     self.values = Array(Set(values)).sorted()
   }
 
+  /// One length, for options that take no list.
+  static func one(_ text: String) throws -> Int {
+    guard let length = length(text) else { throw ValidationError("'\(text)' is no length such as 256, 64K or 1M.") }
+    return length
+  }
+
   /// `1K` is 1,024.
   static func length(_ text: String) -> Int? {
     let units: [Character: Int] = ["K": 10, "k": 10, "M": 20, "m": 20, "G": 30, "g": 30]

@@ -60,8 +60,15 @@ package struct CapacityPlan: Sendable {
   package var mixers = ["mamba2"]
   /// Numbers of pairs that associative recall is taught up to and asked for; none leaves it out.
   package var pairs: [Int] = []
-  /// The share of rows that are running text where pairs are taught; of the others, pairs are five of eight.
-  package var textShare = 0.2
+  /// What rows are drawn from at the first training length, at the second, …; the last stands for all behind it. Not empty.
+  package var mixtures = [Mixture(text: 0.2, keys: 0.3, pairs: 0.5)]
+
+  /// Shares of rows where pairs are taught: running text, pass keys, pairs up to as many as are asked for, and at most eight of
+  /// them, which are learned first and teach the others. Where no pairs are, 60 % are text and 40 % keys.
+  package struct Mixture: Sendable {
+    package var text, keys, pairs: Double
+    package var fewPairs = 0.0
+  }
 
   /// A smoke run: three states, one seed, few tokens. It fits nothing.
   package static let quick = CapacityPlan(
@@ -70,15 +77,18 @@ package struct CapacityPlan: Sendable {
     seeds: 1, longest: 1 << 13, streams: 4, samples: 10, recallLengths: quarterOctaves(from: 256, to: 1 << 11),
     fits: false)
 
-  /// Eight states from 0.07 to 1.6 million floats at d 128 and four layers, which straddle the zeros of the published
-  /// laws (0.47 and 0.86 million), and three other widths at N 320; at least 20 million tokens each, half of them at the shortest
-  /// training length, most of them text; two seeds.
+  /// Eight states from 0.07 to 1.2 million floats at d 128 and four layers, which straddle the zeros of the published
+  /// laws (0.47 and 0.86 million), and two other widths at N 256; at least 20 million tokens each, half of them at the shortest
+  /// training length, where recall is taught, and most of the others text; two seeds.
   package static let paper = CapacityPlan(
-    sizes: [64, 160, 320, 480, 640, 832, 1024, 1536].map { Size(layers: 4, width: 128, headWidth: 64, state: $0) }
-      + [64, 192, 256].map { Size(layers: 4, width: $0, headWidth: 64, state: 320) },
-    trained: [256, 512, 1024, 2048, 4096, 8192], tokens: [12_600_000, 3_400_000], batch: 8, seeds: 2,
+    sizes: [64, 128, 256, 384, 512, 704, 896, 1152].map { Size(layers: 4, width: 128, headWidth: 64, state: $0) }
+      + [64, 256].map { Size(layers: 4, width: $0, headWidth: 64, state: 256) },
+    trained: [256, 512, 1024, 2048, 4096, 8192], tokens: [18_000_000, 3_300_000], batch: 8, seeds: 2,
     longest: 1 << 20, streams: 4, samples: 40,
-    recallLengths: quarterOctaves(from: 256, to: 1 << 20), fits: true, pairs: [8, 16, 32, 64], textShare: 0.47)
+    recallLengths: quarterOctaves(from: 256, to: 1 << 20), fits: true, pairs: [8, 16, 32, 64],
+    mixtures: [
+      Mixture(text: 0.25, keys: 0.25, pairs: 0.1, fewPairs: 0.4), Mixture(text: 0.5, keys: 0.2, pairs: 0.1, fewPairs: 0.2),
+    ])
 
   /// From `first`, each 2^(1/4) times the one before, to `last`.
   package static func quarterOctaves(from first: Int, to last: Int) -> [Int] {
@@ -107,26 +117,30 @@ package struct CapacityPlan: Sendable {
     let model = JSON(model.configuration + [("meander", JSON([("purposes", JSON(["language", "recall"]))]))])
     // A few answers in a step would go under among its thousands of other tokens.
     let weight = ("answer_weight", JSON(20))
-    // Pairs take their part of the text's and the keys'.
-    let pairing = pairs.max().map { most in
-      JSON([
-        ("source", .string("task")), ("share", JSON((1 - textShare) * 5 / 8)), ("task", .string("mqar")),
+    let mixture = pairs.isEmpty
+      ? Mixture(text: 0.6, keys: 0.4, pairs: 0) : mixtures[min(index, mixtures.count - 1)]
+    func pairing(_ share: Double, upTo most: Int) -> JSON? {
+      share == 0 ? nil : JSON([
+        ("source", .string("task")), ("share", JSON(share)), ("task", .string("mqar")),
         ("options", JSON([("pairs", .array([JSON(1), JSON(most)]))])), ("length", .array([JSON(0), JSON(length / 4)])), weight,
       ])
     }
     let key = JSON([
-      ("source", .string("task")), ("share", JSON(pairing == nil ? 0.4 : (1 - textShare) * 3 / 8)), ("task", .string("passkey")),
+      ("source", .string("task")), ("share", JSON(mixture.keys)), ("task", .string("passkey")),
       ("options", JSON([("wordings", JSON(["landmark"])), ("trailing_space", JSON(0)), ("opening", JSON(0))])),
       ("length", .array([JSON(16), JSON(max(16, length - 140))])),
       ("fillers", .array([JSON([("kind", .string("text")), ("paths", JSON(text))])])), weight,
     ])
     let running = JSON([
-      ("source", .string("text")), ("share", JSON(pairing == nil ? 0.6 : textShare)), ("carry", .string("none")), ("paths", JSON(text)),
+      ("source", .string("text")), ("share", JSON(mixture.text)), ("carry", .string("none")), ("paths", JSON(text)),
     ])
+    let data = [running, key] + [
+      pairing(mixture.pairs, upTo: pairs.max() ?? 0), pairing(mixture.fewPairs, upTo: min(8, pairs.max() ?? 0)),
+    ].compactMap { $0 }
     let batch = min(batch, max(2, placesPerStep / length))
     let steps = max(1, tokens(at: index) / (batch * length))
     return JSON([
-      start.map { ("start", .string($0)) } ?? ("model", model), ("data", .array([running, key] + (pairing.map { [$0] } ?? []))),
+      start.map { ("start", .string($0)) } ?? ("model", model), ("data", .array(data)),
       ("batch", JSON(batch)),
       ("length", JSON(length)), ("steps", JSON(steps)), ("seed", JSON(seed)),
       (

@@ -45,7 +45,7 @@ extension Trainer {
     let state = model.makeState()
     for _ in 0..<samples {
       let sample = try source.next(lane: 0, length: recipe.length)
-      if !sample.continues { state.assign(model.makeState()) }
+      if !sample.continues { state.clear() }
       let sum = workers[0].measure(sample, state: state, blocks: blocks)
       if sum.answers > 0, sum.right == sum.answers { exact += 1 }
       total += sum

@@ -28,7 +28,7 @@ final class Lanes {
     if continues { return (state, false) }
     var generator = SplitMix64(seed: SplitMix64.mixed(seed))
     let start = generator.uniform() < recipe.stateShare ? recipe.stateStart : .zero
-    if start != .pass { state.assign(model.makeState()) }
+    if start != .pass { state.clear() }
     if start == .noise { noise.fill(state, using: &generator) }
     if start == .trained { trained?.fill(state) }
     return (state, start == .trained)

@@ -41,6 +41,8 @@ public struct Recipe: Sendable {
   package var model: JSON?
   /// A folder of a model to start from.
   public var start: String?
+  /// Where both are given: the layer of `start` that each layer of `model` is taken from, or nil for a new one.
+  package var startLayers: [Int?]?
   package var initialization = Initialization()
   /// A tokenizer file, or nil for bytes or what `start` has.
   public var tokenizer: String?
@@ -99,8 +101,15 @@ extension Recipe {
     var recipe = try Configuration(json, file: path)
     model = recipe.value("model")
     start = try recipe.optionalString("start")
-    guard (model == nil) != (start == nil) else {
-      throw recipe.failure("model", "or 'start' must be given, one of the two: sizes to begin with, or a model's folder")
+    startLayers = try recipe.value("start_layers").map { value in
+      guard let list = value.array, list.allSatisfy({ $0 == .null || ($0.integer ?? -1) >= 0 }) else {
+        throw recipe.failure("start_layers", "must be a list of layers' numbers, and null for layers that are new")
+      }
+      return list.map(\.integer)
+    }
+    guard startLayers == nil ? (model == nil) != (start == nil) : model != nil && start != nil else {
+      throw recipe.failure(
+        "model", "or 'start' must be given: sizes to begin with, or a model's folder; both where 'start_layers' says how it grows")
     }
     tokenizer = try recipe.optionalString("tokenizer").flatMap { $0 == "bytes" ? nil : $0 }
     data = try Self.sources(&recipe, "data")
