@@ -12,7 +12,8 @@ let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: 
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
 
-/// A shipped model: a C target that holds its files as read-only data, so that a program links only what it names.
+/// A shipped model: a C target that holds its files as read-only data (`Models/shipped.h`), so that a program links only what it
+/// names.
 func shippedModel(_ name: String, files: [String]) -> Target {
   .target(
     name: "MeanderModel" + name.prefix(1).uppercased() + name.dropFirst(),

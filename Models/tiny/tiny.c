@@ -1,14 +1,4 @@
-#include "CMeanderCatalog.h"
-
-#pragma clang diagnostic ignored "-Wc23-extensions"
-
-static const uint8_t tiny_configuration[] = {
-#embed "config.json"
-};
-
-static const uint8_t tiny_weights[] = {
-#embed "model.safetensors"
-};
-
-MEANDER_CATALOG_FILE(tiny_configuration, "tiny", "config.json");
-MEANDER_CATALOG_FILE(tiny_weights, "tiny", "model.safetensors");
+#define MODEL "tiny"
+#define MODEL_CONFIGURATION "tiny/config.json"
+#define MODEL_WEIGHTS "tiny/model.safetensors"
+#include "../shipped.h"
