@@ -98,7 +98,7 @@ enum Examples {
       .init(purpose: "the three published wordings", line: "meander lab passkey -m passkey --lengths 1K,4K --samples 4 -o out"),
       .init(
         purpose: "in text of your own, ten depths at each length",
-        line: "meander lab passkey -m passkey --filler notes.txt --lengths 1K --depths 10 --samples 1 -o out"),
+        line: "meander lab passkey -m passkey --filler notes.txt --lengths 1K --depths 10 --samples 1 -o own"),
     ],
     "lab perplexity": [
       .init(
@@ -106,10 +106,10 @@ enum Examples {
         line: "meander lab perplexity --text app.log --streams 2 --length 1K --reset 256 -o out"),
       .init(
         purpose: "what a longer past is worth",
-        line: "meander lab perplexity --text app.log --contexts 256,1K --windows 4 --window 256 -o out"),
+        line: "meander lab perplexity --text app.log --contexts 256,1K --windows 4 --window 256 -o past"),
       .init(
         purpose: "one long past for all windows",
-        line: "meander lab perplexity --text app.log --contexts 2K --baseline 256 --own-past 256 --windows 4 --window 256 -o out"),
+        line: "meander lab perplexity --text app.log --contexts 2K --baseline 256 --own-past 256 --windows 4 --window 256 -o own"),
     ],
     "lab collapse": [
       .init(
@@ -124,7 +124,7 @@ enum Examples {
         purpose: "two tasks at two lengths", line: "meander lab recall -m passkey --tasks mqar-4,induction --lengths 512,1K --samples 4 -o out"),
       .init(
         purpose: "a task with options of its own",
-        line: "meander lab recall -m passkey --task needles --options '{\"keys\": 2}' --lengths 1K --samples 4 -o out"),
+        line: "meander lab recall -m passkey --task needles --options '{\"keys\": 2}' --lengths 1K --samples 4 -o needles"),
     ],
     "lab cures": [
       .init(

@@ -49,21 +49,26 @@ import Testing
     #expect(scratch.read("out/outcomes.jsonl").starts(with: before))
     let other = try Command.run(arguments + ["--resume", "--seed", "2"], in: scratch)
     #expect(other.status == 65 && other.errors.contains("another measurement"))
+    // Who forgets to say so loses nothing.
+    let kept = scratch.read("out/outcomes.jsonl")
+    let forgotten = try Command.run(shorter, in: scratch)
+    #expect(forgotten.status == 64 && forgotten.errors.contains("--resume"), "\(forgotten.status) \(forgotten.errors)")
+    #expect(scratch.read("out/outcomes.jsonl") == kept)
   }
 
   @Test func aReportBeginsWithTheMitigationsInForce() throws {
     let scratch = try Scratch()
     let arguments = [
-      "lab", "passkey", "-m", "passkey", "--lengths", "512", "--samples", "1", "--wording", "landmark", "-o", "out",
+      "lab", "passkey", "-m", "passkey", "--lengths", "512", "--samples", "1", "--wording", "landmark", "-o",
     ]
-    let result = try Command.run(arguments + ["--mitigation", "state-norm:cap=40", "--json"], in: scratch)
+    let result = try Command.run(arguments + ["out", "--mitigation", "state-norm:cap=40", "--json"], in: scratch)
     #expect(result.status == 0, "\(result.errors)")
     #expect(result.output.hasPrefix(#"{"mitigations":["state-norm:cap=40"#), "\(result.output.prefix(100))")
     // What was measured under one is not gone on with under another.
-    #expect(try Command.run(arguments + ["--resume"], in: scratch).status == 65)
-    let narrow = try Command.run(arguments + ["--state", "bf16", "--json"], in: scratch)
+    #expect(try Command.run(arguments + ["out", "--resume"], in: scratch).status == 65)
+    let narrow = try Command.run(arguments + ["narrow", "--state", "bf16", "--json"], in: scratch)
     #expect(narrow.status == 0 && narrow.output.contains(#""state":"bf16""#), "\(narrow.errors)")
-    let plain = try Command.run(arguments + ["--json"], in: scratch)
+    let plain = try Command.run(arguments + ["plain", "--json"], in: scratch)
     #expect(plain.output.hasPrefix(#"{"mitigations":"none""#) && !plain.output.contains(#""state":"#))
   }
 

@@ -10,11 +10,20 @@ final class OutcomeRecord {
   /// By the unit's name.
   private(set) var outcomes: [String: JSON] = [:]
 
-  /// Starts `path` anew, or with `resumes` goes on with what stands there, if anything does. A last line that was not
-  /// finished is cut off. Throws `.mismatch` where the file belongs to another measurement.
+  /// Starts `path`, or with `resumes` goes on with what stands there, if anything does. A last line that was not finished is cut
+  /// off. Throws `.mismatch` where the file belongs to another measurement, and `.badRequest` where outcomes stand there that nobody
+  /// asked to go on with: they may have taken hours.
   init(_ path: String, head: JSON, resumes: Bool) throws {
     var end = 0
-    if resumes, FileStatus(path) != nil { end = try Self.read(path, head: head, into: &outcomes) }
+    if FileStatus(path) != nil {
+      if resumes {
+        end = try Self.read(path, head: head, into: &outcomes)
+      } else if try FileBytes.mapping(path).copy().count(where: { $0 == UInt8(ascii: "\n") }) > 1 {
+        throw MeanderError(
+          .badRequest, "outcomes of an earlier run stand here", at: path,
+          remedy: "Go on with --resume, name another folder, or remove the file.")
+      }
+    }
     file = try OutputFile(path)
     try file.truncate(to: Int64(end))
     if end == 0 { try write(head) }
@@ -40,13 +49,13 @@ final class OutcomeRecord {
         guard line.write() == head.write() else {
           throw MeanderError(
             .mismatch, "these outcomes belong to another measurement, model or seed", at: path,
-            remedy: "Name another folder, give the options that it was begun with, or start anew without --resume.")
+            remedy: "Name another folder, give the options that it was begun with, or remove the file to start anew.")
         }
       } else if let unit = line["unit"]?.string, let outcome = line["outcome"] {
         outcomes[unit] = outcome
       } else {
         throw MeanderError(
-          .badData, "byte \(start) begins no outcome", at: path, remedy: "Start anew without --resume.")
+          .badData, "byte \(start) begins no outcome", at: path, remedy: "Remove the file to start anew.")
       }
       start = end + 1
     }
