@@ -86,8 +86,12 @@ import Testing
     #expect(linear.compactMap { $0["points"]?.integer } == [8, 3])
     let slopes = linear.compactMap { $0["constants"]?.array?.first?.double }
     #expect(slopes.count == 2 && abs(slopes[0] - 1000) < 10 && slopes[1] > 1100)
-    let titles = report["panels"]?.array?.compactMap { $0["title"]?.string } ?? []
-    #expect(titles.count == 6 && titles.contains("longest length recalled, by N") && titles.contains("longest length recalled, by width"))
+    let titles = report["panels"]?.array?.compactMap { $0["title"]?.string }
+    let quantities = [
+      "training length from which it forgets", "training length from which the loss rises by less than a quarter",
+      "longest length recalled",
+    ]
+    #expect(titles == ["N", "width"].flatMap { varied in quantities.map { "\($0), by \(varied)" } })
   }
 
   /// Several mixers at one state, each with what it recalls of pairs.

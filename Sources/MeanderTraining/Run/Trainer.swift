@@ -118,14 +118,13 @@ public final class Trainer {
     _ recipe: Recipe, _ files: ModelFiles?, _ table: KernelTable
   ) throws -> (TrainableModel, Tokenizer) {
     let tokenizer = try recipe.tokenizer.map { try Tokenizer.reading(try FileBytes.mapping(recipe.resolved($0))) }
-    if let configuration = recipe.model {
-      let model = try TrainableModel(configuration, file: "\(recipe.path), model", table: table)
+    guard let files, recipe.startLayers == nil else {
+      let model = try TrainableModel(recipe.model ?? .null, file: "\(recipe.path), model", table: table)
       try model.initialize(recipe.initialization)
       guard let files, let layers = recipe.startLayers else { return (model, tokenizer ?? .bytes) }
       try model.parameters.grow(from: try TensorStore.open(files), layers: layers)
       return (model, try tokenizer ?? .load(files))
     }
-    guard let files else { preconditionFailure("a recipe has a model or a start") }
     guard let file = try files.file("config.json") else {
       throw MeanderError(.notFound, "has no config.json", at: files.name)
     }
